@@ -1,0 +1,1 @@
+"""Diagonal Distillation for streaming video generation, reproduced: method, measurement, speed."""

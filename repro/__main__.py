@@ -1,0 +1,210 @@
+"""`python -m repro <verb>`: the workflow's jobs, one verb each. Heavy imports live inside the verbs."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repro.config import Profile, check_all, load_profile, load_runs, load_students
+from repro.errors import ReproError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
+Checkpoints = Annotated[Path, typer.Option("--checkpoints", help="folder of the .safetensors files")]
+Prompts = Annotated[Path, typer.Option("--prompts", help="encoded prompts, made by the verb `prompts`")]
+Device = Annotated[str, typer.Option("--device", help="cpu or cuda")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 leaves PyTorch's choice")]
+Count = Annotated[int, typer.Option("--count", help="held-out prompts; 0 takes the profile's number")]
+
+
+class Stage(StrEnum):
+    judge = "judge"
+    vae = "vae"
+    tiny = "tiny"
+    teacher = "teacher"
+    ode = "ode"
+    student = "student"
+
+
+def _profile(name: str, count: int = 0, seeds: str = "") -> Profile:
+    profile = load_profile(name)
+    update = {}
+    if count:
+        update["prompts"] = count
+    if seeds:
+        update["student_seeds"] = tuple(int(s) for s in seeds.split(","))
+    if update:
+        profile = profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update=update)})
+    return profile
+
+
+def _row(rows: dict, key: str, kind: str, file: str):
+    if key not in rows:
+        raise ReproError(f"no {kind} {key!r} in config/{file}; it has {', '.join(rows)}")
+    return rows[key]
+
+
+def _torch(threads: int, device: str):
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ReproError(f"--device {device}: PyTorch sees no GPU here; use --device cpu")
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high")
+    return torch
+
+
+@app.command()
+def check(profile: ProfileName = "mini"):
+    """Validate the profile and every row of runs.csv and students.csv."""
+    check_all(load_profile(profile))
+    typer.echo(f"{profile}: {len(load_runs())} runs, {len(load_students())} students, all valid")
+
+
+@app.command()
+def train(
+    stage: Stage,
+    checkpoints: Checkpoints,
+    work: Annotated[Path, typer.Option("--work", help="folder for training state and logs")],
+    profile: ProfileName = "mini",
+    student: Annotated[str, typer.Option(help="row of students.csv (stage student)")] = "diagonal",
+    seed: int = 0,
+    device: Device = "cpu",
+    threads: Threads = 0,
+    max_seconds: Annotated[float | None, typer.Option(help="stop with a checkpoint after this long")] = None,
+):
+    """Train one stage; killed or stopped, the same command goes on where it was."""
+    _torch(threads, device)
+    config = load_profile(profile)
+    arguments = {"device": device, "seed": seed, "max_seconds": max_seconds}
+    match stage:
+        case Stage.judge:
+            from repro.training.judge import train_judge as function
+        case Stage.vae:
+            from repro.training.autoencoder import train_vae as function
+        case Stage.tiny:
+            from repro.training.autoencoder import train_tiny as function
+        case Stage.teacher:
+            from repro.training.teacher import train_teacher as function
+        case Stage.ode:
+            from repro.training.ode_init import train_ode as function
+        case Stage.student:
+            from repro.training.dmd import train_student
+
+            row = _row(load_students(), student, "student", "students.csv")
+            done = train_student(config, row, checkpoints, work, **arguments)
+    if stage is not Stage.student:
+        done = function(config, checkpoints, work, **arguments)
+    typer.echo(f"{stage}: {'finished' if done else 'stopped by --max-seconds; run again to go on'}")
+
+
+@app.command()
+def prompts(out: Annotated[Path, typer.Option()], checkpoints: Checkpoints, profile: ProfileName = "mini", count: Count = 0):
+    """Encode the held-out captions."""
+    from repro.evaluation.sampling import write_prompts
+
+    _torch(1, "cpu")
+    write_prompts(_profile(profile, count), checkpoints, out)
+
+
+@app.command()
+def sample(
+    run: Annotated[str, typer.Option(help="run_id of runs.csv")],
+    prompts: Prompts,
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="clips, .npy; the counted forwards go beside it as .json")],
+    profile: ProfileName = "mini",
+    count: Count = 0,
+    seeds: Annotated[str, typer.Option(help="training seeds, such as 0,1,2")] = "",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Generate and decode the clips of one run."""
+    import numpy as np
+
+    from repro.evaluation.sampling import sample as make
+    from repro.files import write_atomic, write_json
+
+    _torch(threads, device)
+    clips, counts = make(
+        _profile(profile, count, seeds), _row(load_runs(), run, "run", "runs.csv"), prompts, checkpoints, device
+    )
+    write_json(out.with_suffix(".json"), counts)
+    write_atomic(out, lambda path: np.save(path, clips))
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Option(help="run_id of runs.csv")],
+    clips: Annotated[Path, typer.Option(help="clips made by the verb `sample`")],
+    prompts: Prompts,
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for quality.json, scores.csv and frames.npz")],
+    profile: ProfileName = "mini",
+    count: Count = 0,
+    seeds: Annotated[str, typer.Option(help="training seeds, such as 0,1,2")] = "",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Measure the clips of one run: sixteen dimensions, their aggregates, distances to real clips."""
+    from repro.evaluation.quality import evaluate as measure
+
+    _torch(threads, device)
+    row = _row(load_runs(), run, "run", "runs.csv")
+    measure(_profile(profile, count, seeds), row, clips, prompts, checkpoints, out, device)
+
+
+@app.command("time")
+def time_runs(
+    runs: Annotated[str, typer.Option(help="run_ids, separated by commas; they are interleaved")],
+    prompts: Prompts,
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder; <run_id>/timing.json each")],
+    profile: ProfileName = "mini",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Time runs against each other in one process."""
+    from repro.evaluation.timing import measure, write_records
+
+    _torch(threads, device)
+    config, known = _profile(profile), load_runs()
+    rows = [_row(known, r, "run", "runs.csv") for r in runs.split(",")]
+    write_records(config, rows, measure(config, rows, prompts, checkpoints, device), checkpoints, out, device)
+
+
+@app.command()
+def table(
+    number: Annotated[int, typer.Argument(min=1, max=9)],
+    runs: Annotated[Path, typer.Option(help="folder of the runs' records")],
+    out: Annotated[Path, typer.Option(help="folder for tableN.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Join records with the paper's numbers into one table."""
+    from repro.reporting.tables import build
+
+    build(number, profile, runs, out)
+
+
+@app.command()
+def readme():
+    """Write the generated tables between the markers of README.md."""
+    from repro.reporting.readme import update
+
+    update()
+
+
+def main() -> None:
+    try:
+        app()
+    except ReproError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

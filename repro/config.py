@@ -1,0 +1,241 @@
+"""Profiles: frozen models of `config/<profile>.yaml`, `students.csv` and `runs.csv`; unknown keys are refused."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from repro.errors import ReproError
+from repro.geometry import Geometry
+from repro.schedule import FORCING_TIMESTEP, CacheMode, Schedule
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG_DIR = ROOT / "config"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dit(Section):
+    """Widths of the DiT; everything else follows from the geometry."""
+
+    dim: PositiveInt
+    heads: PositiveInt
+    layers: PositiveInt
+    ffn_dim: PositiveInt
+    text_dim: PositiveInt
+    text_tokens: PositiveInt
+    freq_dim: PositiveInt = 256
+
+
+class Text(Section):
+    """Small UMT5 encoder; its width is `dit.text_dim`."""
+
+    layers: PositiveInt
+    heads: PositiveInt
+    ffn_dim: PositiveInt
+
+
+class Autoencoders(Section):
+    """Widths of the AutoencoderKLWan-class VAE and of the TAEHV-class tiny decoder."""
+
+    base_dim: PositiveInt
+    dim_mult: tuple[PositiveInt, ...]
+    res_blocks: PositiveInt
+    tiny_channels: tuple[PositiveInt, ...]
+
+
+class World(Section):
+    """How many clips of the sprite world each split holds."""
+
+    train_clips: PositiveInt
+    heldout_clips: PositiveInt
+
+
+class Fit(Section):
+    """One optimisation: AdamW with linear warm-up and cosine decay to zero."""
+
+    iterations: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat
+    warmup: int = 100
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip_norm: PositiveFloat = 1.0
+    ema: float = Field(0.999, ge=0, lt=1)
+    save_every: PositiveInt = 500
+
+
+class TeacherFit(Fit):
+    text_dropout: float = 0.1
+    train_shift: PositiveFloat = 3.0
+    """Flow shift of the training noise levels (sampling uses `flow.shift`)."""
+
+
+class OdeFit(Fit):
+    trajectories: PositiveInt
+    solver_steps: PositiveInt = 40
+
+
+class DmdFit(Fit):
+    critic_lr: PositiveFloat
+    critic_updates: PositiveInt = 5
+    critic_warmup: int = 50
+    """Critic updates before the first generator update."""
+    real_guidance: float = 3.0
+    timestep_range: tuple[int, int] = (20, 980)
+
+
+class Flow(Section):
+    shift: PositiveFloat = 5.0
+    guidance: float = 3.0
+    teacher_steps: PositiveInt = 50
+
+
+class Evaluation(Section):
+    prompts: PositiveInt
+    batch: PositiveInt
+    bootstrap: PositiveInt = 2000
+    seed: int = 0
+    student_seeds: tuple[int, ...] = (0,)
+    """Training seeds of the students that quality cells average over."""
+
+
+class Timing(Section):
+    warmups: PositiveInt = 3
+    runs: PositiveInt = 10
+
+
+class Profile(Section):
+    """One scale of the suite (DESIGN.md: mini, wan, smoke)."""
+
+    name: str
+    geometry: Geometry
+    dit: Dit
+    text: Text
+    autoencoders: Autoencoders
+    world: World
+    flow: Flow
+    judge_fit: Fit
+    vae_fit: Fit
+    tiny_fit: Fit
+    teacher_fit: TeacherFit
+    ode_fit: OdeFit
+    dmd_fit: DmdFit
+    evaluation: Evaluation
+    timing: Timing
+
+
+class Student(Section):
+    """One row of `students.csv`: how a student is distilled."""
+
+    student: str
+    forcing: CacheMode
+    schedule: str
+    window_frames: PositiveInt
+    iterations: PositiveInt | None = None
+    """Overrides `dmd_fit.iterations` when given."""
+
+
+class Run(Section):
+    """One row of `runs.csv`: which student generates how, and which tables it belongs to."""
+
+    run_id: str = Field(pattern=r"^[a-z0-9_]+$")
+    tables: str
+    student: str
+    cache: CacheMode
+    schedule: str
+    window_frames: PositiveInt
+    sink_frames: int = Field(0, ge=0)
+    noise_level: int = Field(FORCING_TIMESTEP, ge=0, le=1000)
+    chunk_frames: PositiveInt = 3
+    decoder: Literal["tiny", "full"] = "tiny"
+    cycle: bool = False
+    steps: str = "default"
+
+
+def _explain(error: ValidationError, where: str) -> ReproError:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "(whole)"
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown key {key!r} (value {item['input']!r}); remove it or correct its spelling")
+        else:
+            lines.append(f"{where}: {key} = {item.get('input')!r}: {item['msg']}")
+    return ReproError("\n".join(lines))
+
+
+def load_profile(name: str, config_dir: Path = CONFIG_DIR) -> Profile:
+    """Read and validate `config/<name>.yaml`."""
+    path = Path(config_dir) / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in Path(config_dir).glob("*.yaml")))
+        raise ReproError(f"no profile {name!r}: {path} does not exist (profiles: {known})")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ReproError(f"{path.name} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ReproError(f"{path.name} must be a mapping of sections, not {type(data).__name__}")
+    try:
+        return Profile(name=name, **data)
+    except ValidationError as error:
+        raise _explain(error, path.name) from error
+
+
+def _load_rows(path: Path, model: type[Section], key: str) -> dict:
+    if not path.is_file():
+        raise ReproError(f"{path} is missing: restore it from the repository")
+    rows = {}
+    with path.open(newline="") as handle:
+        for number, row in enumerate(csv.DictReader(handle), start=2):
+            where = f"{path.name}, line {number}"
+            row = {k: v for k, v in row.items() if v != ""}
+            if None in row:
+                raise ReproError(f"{where}: more values than columns: {row[None]!r}")
+            try:
+                item = model(**row)
+            except ValidationError as error:
+                raise _explain(error, where) from error
+            if getattr(item, key) in rows:
+                raise ReproError(f"{where}: {key} {getattr(item, key)!r} appears twice; every row needs its own")
+            rows[getattr(item, key)] = item
+    return rows
+
+
+def load_students(config_dir: Path = CONFIG_DIR) -> dict[str, Student]:
+    return _load_rows(Path(config_dir) / "students.csv", Student, "student")
+
+
+def load_runs(config_dir: Path = CONFIG_DIR) -> dict[str, Run]:
+    return _load_rows(Path(config_dir) / "runs.csv", Run, "run_id")
+
+
+def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
+    """Cross-check every row against the profile before any job starts."""
+    students, runs = load_students(config_dir), load_runs(config_dir)
+    for student in students.values():
+        Schedule.parse(student.schedule, profile.geometry.chunks)
+    for run in runs.values():
+        if run.student not in students:
+            raise ReproError(
+                f"runs.csv: run {run.run_id!r} names student {run.student!r}, which students.csv lacks "
+                f"(it has {', '.join(students)})"
+            )
+        geometry = profile.geometry.with_chunk_frames(run.chunk_frames)
+        Schedule.parse(run.schedule, geometry.chunks, cycle=run.cycle, steps=run.steps)
+        if run.window_frames % run.chunk_frames or run.sink_frames % run.chunk_frames:
+            raise ReproError(
+                f"runs.csv: run {run.run_id!r}: window_frames {run.window_frames} and sink_frames "
+                f"{run.sink_frames} must be whole chunks of {run.chunk_frames}"
+            )
+
+
+def json_schema(model: type[BaseModel]) -> str:
+    """JSON Schema text of a model, with the `$schema` key Snakemake's validate() wants."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | model.model_json_schema()
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,85 @@
+"""Latency and throughput of runs, measured interleaved in one process (DESIGN.md, Timing rules)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from repro.config import Profile, Run
+from repro.evaluation.sampling import load_decoder, read_prompts
+from repro.generation.noise import prompt_noise
+from repro.generation.spans import Spans
+from repro.generation.student import Generator, load_student
+from repro.models import text_encoder, weights
+
+UNITS = {"throughput_fps": "frame/s"}
+
+
+def time_once(generator: Generator, text_1LE: torch.Tensor, cache, seed: int) -> dict[str, float]:
+    """One video at batch 1, in seconds.
+
+    `total_s` runs from the embedded prompt to the last decoded frames; `first_frame_latency_s` to the
+    first. `in_flight_latency_s` runs from the delivery of the last-but-one chunk to that of the last:
+    the cache pass between them, if the policy makes one, the denoising and the decoding.
+    """
+    geometry, device = generator.geometry, generator.device
+    # Drawing noise on the host is no part of the method: it is done before the clock starts.
+    drawn: dict[tuple[int, int], torch.Tensor] = {}
+    source = prompt_noise(seed, [0], geometry, device)
+    for k in range(geometry.chunks):
+        for step in range(generator.schedule.counts[k] + 1):
+            drawn[k, step] = source(k, step)
+    spans, delivered = Spans(device), []
+    start = spans.now()
+    generator(text_1LE, lambda k, step: drawn[k, step], cache, spans, lambda k, _: delivered.append(spans.now()))
+    seconds = spans.seconds()
+    total = spans.between(start, delivered[-1])
+    return {
+        "first_frame_latency_s": spans.between(start, delivered[0]),
+        "in_flight_latency_s": spans.between(delivered[-2], delivered[-1]),
+        "throughput_fps": geometry.frames / total,
+        "total_s": total,
+        "denoise_s": seconds["denoise"],
+        "cache_s": seconds.get("cache", 0.0),
+        "decode_s": seconds["decode"],
+    }
+
+
+def time_text(profile: Profile, checkpoints: Path, caption: str, device) -> np.ndarray:
+    """Seconds to encode one caption, text to embedding: shown apart, in no other number."""
+    encoder = text_encoder.build(profile)
+    weights.load_into(encoder, Path(checkpoints) / "text_encoder.safetensors")
+    encoder = encoder.to(device).eval()
+    samples = []
+    for turn in range(profile.timing.warmups + profile.timing.runs):
+        spans = Spans(device)
+        with torch.inference_mode(), spans("text"):
+            encoder([caption])
+        if turn >= profile.timing.warmups:
+            samples.append(spans.seconds()["text"])
+    return np.array(samples)
+
+
+def measure(
+    profile: Profile, runs: list[Run], prompts: Path, checkpoints: Path, device
+) -> dict[str, dict[str, np.ndarray]]:
+    """Samples of every metric by run_id. Warm-ups first, then rounds in which every run has one turn."""
+    text, captions = read_prompts(prompts)
+    text = text[:1].to(device)
+    seed = profile.evaluation.student_seeds[0]
+    models = {s: load_student(profile, s, seed, checkpoints, device) for s in {r.student for r in runs}}
+    decoders = {d: load_decoder(profile, d, checkpoints, device) for d in {r.decoder for r in runs}}
+    generators = [Generator(profile, r, models[r.student], decoders[r.decoder], device) for r in runs]
+    caches = [g.new_cache(1) for g in generators]
+    samples: dict[str, list[dict]] = {r.run_id: [] for r in runs}
+    for turn in track(range(profile.timing.warmups + profile.timing.runs), "timing rounds"):
+        for generator, cache in zip(generators, caches, strict=True):
+            once = time_once(generator, text, cache, profile.evaluation.seed)
+            if turn >= profile.timing.warmups:
+                samples[generator.run.run_id].append(once)
+    text_s = time_text(profile, checkpoints, captions[0], device)
+    return {
+        r: {m: np.array([s[m] for s in rows]) for m in rows[0]} | {"text_s": text_s}
+        for r, rows in samples.items()
+    }

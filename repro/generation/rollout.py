@@ -1,0 +1,75 @@
+"""The only chunk × step loop: inference and training both generate through `rollout`.
+
+Legend: B batch, f latent frames of a chunk, C latent channels, H and W latent height and width.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from repro.flow import TIMESTEPS, add_noise, nominal_to_sigma, x0_from_velocity
+from repro.generation.cache_policy import CachePolicy
+from repro.generation.noise import NoiseSource
+from repro.generation.spans import NO_SPANS, Spans
+from repro.models.kv_cache import KVCache
+from repro.models.wan import TextContext
+from repro.schedule import Schedule
+
+Forward = Callable[..., torch.Tensor]
+OnChunk = Callable[[int, torch.Tensor], None]
+
+
+def predict_x0(
+    forward: Forward, x_BfCHW: torch.Tensor, sigma: float, context: TextContext, start_frame: int, cache: KVCache
+) -> torch.Tensor:
+    """One forward of a chunk at one noise level; writes the chunk's cache slot."""
+    timestep_Bf = torch.full(x_BfCHW.shape[:2], sigma * TIMESTEPS, device=x_BfCHW.device)
+    v = forward(x_BfCHW, timestep_Bf, context, start_frame=start_frame, cache=cache)
+    return x0_from_velocity(x_BfCHW, v.to(x_BfCHW.dtype), sigma)
+
+
+def rollout(
+    forward: Forward,
+    noise: NoiseSource,
+    context: TextContext,
+    schedule: Schedule,
+    cache: KVCache,
+    policy: CachePolicy,
+    *,
+    shift: float,
+    on_chunk: OnChunk | None = None,
+    exits: Sequence[int] | None = None,
+    grad_forward: Forward | None = None,
+    spans: Spans = NO_SPANS,
+) -> torch.Tensor:
+    """Generate one video chunk by chunk; returns x0 [B, F, C, H, W].
+
+    `forward` is a `WanDiT` (or a graphed one). `on_chunk(k, x0)` runs as soon as chunk k is clean,
+    before any cache pass, so decoding streams. For training, `exits[k]` stops chunk k after that
+    step of its list, and `grad_forward` makes that last forward with gradient; all else runs
+    without.
+    """
+    video = []
+    for k in range(schedule.chunks):
+        cache.begin(k)
+        timesteps = schedule.timesteps(k)
+        last = len(timesteps) - 1 if exits is None else exits[k]
+        x0 = None
+        with spans("denoise", k):
+            for step, timestep in enumerate(timesteps[: last + 1]):
+                sigma = nominal_to_sigma(timestep, shift)
+                with torch.no_grad():
+                    x = noise(k, 0) if x0 is None else add_noise(x0, noise(k, step), sigma)
+                graded = grad_forward is not None and step == last
+                with torch.set_grad_enabled(graded):
+                    start = k * x.shape[1]
+                    x0 = predict_x0(grad_forward if graded else forward, x, sigma, context, start, cache)
+        video.append(x0)
+        if on_chunk is not None:
+            on_chunk(k, x0)
+        if policy.needs_pass(timesteps[last]):
+            with spans("cache", k), torch.no_grad():
+                sigma = nominal_to_sigma(policy.noise_level, shift)
+                kept = add_noise(x0, noise(k, last + 1), sigma) if sigma > 0 else x0.detach()
+                predict_x0(forward, kept, sigma, context, start, cache)
+    return torch.cat(video, dim=1)

@@ -1,0 +1,103 @@
+"""A distilled student with everything it needs to make videos of one run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from repro.config import Profile, Run
+from repro.geometry import Geometry
+from repro.generation.cache_policy import CachePolicy
+from repro.generation.noise import NoiseSource
+from repro.generation.rollout import rollout
+from repro.generation.spans import NO_SPANS, Spans
+from repro.models import presets, weights
+from repro.models.kv_cache import KVCache
+from repro.models.wan import WanDiT
+from repro.schedule import Schedule
+
+
+def load_student(profile: Profile, name: str, seed: int, checkpoints: Path, device) -> WanDiT:
+    model = WanDiT(presets.from_profile(profile))
+    weights.load_into(model, Path(checkpoints) / f"{name}-s{seed}.safetensors")
+    return model.to(device).requires_grad_(False).eval()
+
+
+class ForwardCounter:
+    """Counts transformer calls: the `forwards` column."""
+
+    def __init__(self, forward):
+        self.forward, self.calls = forward, 0
+
+    def __call__(self, *args, **kwargs):
+        self.calls += 1
+        return self.forward(*args, **kwargs)
+
+
+@dataclass
+class Generator:
+    """One row of runs.csv, ready to generate."""
+
+    profile: Profile
+    run: Run
+    model: WanDiT
+    decoder: torch.nn.Module
+    device: str = "cpu"
+
+    def __post_init__(self):
+        self.geometry: Geometry = self.profile.geometry.with_chunk_frames(self.run.chunk_frames)
+        self.schedule = Schedule.parse(
+            self.run.schedule, self.geometry.chunks, cycle=self.run.cycle, steps=self.run.steps
+        )
+        self.policy = CachePolicy(self.run.noise_level)
+        self.forward = ForwardCounter(self.model)
+
+    def new_cache(self, batch: int) -> KVCache:
+        return KVCache(
+            self.model.config,
+            self.geometry,
+            batch,
+            self.run.window_frames,
+            self.run.sink_frames,
+            device=self.device,
+            dtype=next(self.model.parameters()).dtype,
+        )
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        text_BLE: torch.Tensor,
+        noise: NoiseSource,
+        cache: KVCache,
+        spans: Spans = NO_SPANS,
+        on_frames: Callable[[int, torch.Tensor], None] | None = None,
+    ) -> torch.Tensor:
+        """Decoded video [B, frames, 3, height, width] in [0, 1], streamed chunk by chunk.
+
+        `cache` comes from `new_cache(B)` and may be used again. `on_frames(k, frames)` runs as each
+        chunk is decoded.
+        """
+        cache.reset()
+        stream, frames = self.decoder.stream(), []
+
+        def decode(k: int, x0: torch.Tensor) -> None:
+            with spans("decode", k):
+                frames.append(stream.push(x0))
+            if on_frames is not None:
+                on_frames(k, frames[-1])
+
+        with spans("denoise"):
+            context = self.model.text_context(text_BLE)
+        rollout(
+            self.forward,
+            noise,
+            context,
+            self.schedule,
+            cache,
+            self.policy,
+            shift=self.profile.flow.shift,
+            on_chunk=decode,
+            spans=spans,
+        )
+        return torch.cat(frames, dim=1)

@@ -1,0 +1,46 @@
+"""Latents and captions of the sprite world, encoded once and kept beside the training state."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+
+from repro.config import Profile
+from repro.files import write_atomic
+from repro.world import render, scene
+
+
+@dataclass(frozen=True)
+class Split:
+    """`latents` [N, F, C, H, W] in half precision, `captions` of the same N clips."""
+
+    latents: torch.Tensor
+    captions: list[str]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+def split_scenes(name: str, profile: Profile, count: int | None = None) -> list:
+    seed, size = scene.split(name, profile)
+    return [scene.sample(seed, i) for i in range(min(count or size, size))]
+
+
+@torch.no_grad()
+def encode_split(name: str, profile: Profile, vae, work: Path, device, batch: int = 32) -> Split:
+    """Render and encode a split; read back from `work` when it has been done before."""
+    path = Path(work) / f"latents-{name}.safetensors"
+    scenes = split_scenes(name, profile)
+    captions = [s.caption for s in scenes]
+    if path.is_file():
+        return Split(load_file(path, device=str(device))["latents"], captions)
+    rows = []
+    for start in track(range(0, len(scenes), batch), f"encode {name}"):
+        video = render.render(scenes[start : start + batch], profile.geometry, device).float() / 255
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=torch.device(device).type == "cuda"):
+            rows.append(vae.encode(video).to(torch.bfloat16))
+    latents = torch.cat(rows)
+    write_atomic(path, lambda p: save_file({"latents": latents.cpu()}, p))
+    return Split(latents, captions)

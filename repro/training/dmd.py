@@ -1,0 +1,180 @@
+"""Stage 3: distribution matching distillation on the student's own rollouts (METHOD.md, Training 3).
+
+Legend: B batch, F latent frames, C latent channels, H and W latent height and width.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as nnf
+
+from repro.config import DmdFit, Profile, Student
+from repro.flow import TIMESTEPS, add_noise, nominal_to_sigma, x0_from_velocity
+from repro.generation.cache_policy import POLICIES
+from repro.generation.graphs import graphed
+from repro.generation.noise import stream_noise
+from repro.generation.rollout import rollout
+from repro.generation.samplers import guided_velocity
+from repro.models import weights
+from repro.models.kv_cache import KVCache
+from repro.models.wan import WanDiT
+from repro.schedule import Schedule
+from repro.training.data import split_scenes
+from repro.training.loop import Task, adamw, descend, ema_copy, run
+from repro.training.teacher import autocast, compile_blocks, flow_matching_loss, load_teacher
+
+NORMALIZER_FLOOR = 1e-2
+"""Smallest mean |x0_student − x0_real| that the DMD gradient is divided by."""
+
+
+def dmd_gradient(x0: torch.Tensor, x0_real: torch.Tensor, x0_fake: torch.Tensor) -> torch.Tensor:
+    """(x0_fake − x0_real) / mean|x0 − x0_real|, the mean taken per video (DMD, eq. 7–8)."""
+    scale = (x0 - x0_real).abs().mean(dim=tuple(range(1, x0.ndim)), keepdim=True)
+    return (x0_fake - x0_real) / scale.clamp_min(NORMALIZER_FLOOR)
+
+
+def dmd_loss(x0: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """½‖x0 − sg(x0 − gradient)‖², whose derivative with respect to x0 is `gradient` (over the element count)."""
+    return 0.5 * nnf.mse_loss(x0, (x0 - gradient).detach())
+
+
+def random_exits(schedule: Schedule, generator: torch.Generator) -> tuple[int, ...]:
+    """For each chunk a step of its *own* list, uniformly: every step of every chunk trains."""
+    draws = torch.rand(schedule.chunks, generator=generator, device=generator.device).tolist()
+    return tuple(int(u * n) for u, n in zip(draws, schedule.counts, strict=True))
+
+
+def score_sigma(batch: int, fit: DmdFit, shift: float, generator: torch.Generator) -> torch.Tensor:
+    """Noise levels [B] for the scores: uniform, shifted, clamped to `timestep_range`."""
+    device = generator.device
+    sigma = nominal_to_sigma(TIMESTEPS * torch.rand(batch, generator=generator, device=device), shift)
+    low, high = (t / TIMESTEPS for t in fit.timestep_range)
+    return sigma.clamp(low, high)
+
+
+class Distillation:
+    """Student, critic and teacher with the losses between them."""
+
+    def __init__(
+        self, profile: Profile, row: Student, student: WanDiT, critic: WanDiT, teacher: WanDiT, device
+    ):
+        self.profile, self.fit, self.device = profile, profile.dmd_fit, device
+        self.student, self.critic, self.teacher = student, critic, teacher
+        self.policy = POLICIES[row.forcing]
+        self.schedule = Schedule.parse(row.schedule, profile.geometry.chunks)
+        dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+        self.cache = KVCache(
+            student.config, profile.geometry, self.fit.batch, row.window_frames, device=device, dtype=dtype
+        )
+        self.forward = graphed(student, device)
+
+    def generate(self, text_BLE: torch.Tensor, generator: torch.Generator, *, grad: bool) -> torch.Tensor:
+        """One rollout of the true per-chunk schedule with a random exit in every chunk, [B,F,C,H,W]."""
+        self.cache.reset()
+        with autocast(self.device):
+            with torch.no_grad():
+                context = self.student.text_context(text_BLE)
+            return rollout(
+                self.forward,
+                stream_noise(generator, len(text_BLE), self.profile.geometry),
+                context,
+                self.schedule,
+                self.cache,
+                self.policy,
+                shift=self.profile.flow.shift,
+                exits=random_exits(self.schedule, generator),
+                grad_forward=self.student if grad else None,
+            ).float()
+
+    def critic_loss(self, text_BLE: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Flow matching of the critic on a detached rollout."""
+        x0 = self.generate(text_BLE, generator, grad=False)
+        sigma = score_sigma(len(x0), self.fit, self.profile.flow.shift, generator)
+        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
+        with autocast(self.device):
+            return flow_matching_loss(self.critic, x0, noise, sigma, self.critic.text_context(text_BLE))
+
+    def generator_loss(
+        self, text_BLE: torch.Tensor, null_BLE: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict]:
+        """DMD loss of one rollout with gradient, and what to log."""
+        x0 = self.generate(text_BLE, generator, grad=True)
+        with torch.no_grad(), autocast(self.device):
+            sigma = score_sigma(len(x0), self.fit, self.profile.flow.shift, generator)
+            x = add_noise(x0, torch.randn(x0.shape, generator=generator, device=x0.device), sigma)
+            v_real = guided_velocity(
+                self.teacher,
+                x,
+                sigma,
+                self.teacher.text_context(text_BLE),
+                self.teacher.text_context(null_BLE),
+                self.fit.real_guidance,
+            )
+            v_fake = guided_velocity(self.critic, x, sigma, self.critic.text_context(text_BLE), None, 1.0)
+        gradient = dmd_gradient(
+            x0.detach(), x0_from_velocity(x, v_real.float(), sigma), x0_from_velocity(x, v_fake.float(), sigma)
+        )
+        logs = {"dmd_gradient": gradient.abs().mean(), "latent_std": x0.detach().std()}
+        return dmd_loss(x0, gradient), logs
+
+
+def student_task(distillation: Distillation, captions: Sequence[str], encoder, row: Student) -> Task:
+    fit, device = distillation.fit, distillation.device
+    student, critic = distillation.student, distillation.critic
+    with torch.no_grad():
+        texts = torch.cat([encoder(captions[i : i + 512]) for i in range(0, len(captions), 512)]).float()
+        null = encoder([""] * fit.batch).float()
+    generator_adamw = adamw(student.parameters(), fit)
+    critic_adamw = adamw(critic.parameters(), fit, lr=fit.critic_lr)
+
+    def prompts(generator: torch.Generator) -> torch.Tensor:
+        return texts[torch.randint(len(texts), (fit.batch,), generator=generator, device=device)]
+
+    def step(iteration: int, generator: torch.Generator) -> dict:
+        updates = fit.critic_updates + (fit.critic_warmup if iteration == 0 else 0)
+        for _ in range(updates):
+            critic_loss = distillation.critic_loss(prompts(generator), generator)
+            descend(critic_loss, critic_adamw, fit.clip_norm)
+        loss, logs = distillation.generator_loss(prompts(generator), null, generator)
+        norm = descend(loss, generator_adamw, fit.clip_norm)
+        return {"loss": loss.detach(), "critic_loss": critic_loss.detach(), "grad_norm": norm} | logs
+
+    return Task(
+        row.student,
+        {"student": student, "critic": critic},
+        {"generator": generator_adamw, "critic": critic_adamw},
+        step,
+        ema={"student": ema_copy(student)},
+        config=f"{distillation.profile.dit} {fit} {row}",
+    )
+
+
+def train_student(
+    profile: Profile, row: Student, checkpoints: Path, work: Path, device, seed: int, max_seconds=None
+) -> bool:
+    """Distil one row of students.csv; writes `<student>-s<seed>.safetensors`."""
+    if row.iterations is not None:
+        profile = profile.model_copy(
+            update={"dmd_fit": profile.dmd_fit.model_copy(update={"iterations": row.iterations})}
+        )
+    teacher, encoder = load_teacher(profile, checkpoints, device)
+    student, critic = WanDiT(teacher.config), WanDiT(teacher.config)
+    weights.load_into(student, checkpoints / "ode.safetensors")
+    weights.load_into(critic, checkpoints / "teacher.safetensors")
+    distillation = Distillation(
+        profile,
+        row,
+        student.to(device),
+        compile_blocks(critic.to(device), device),
+        compile_blocks(teacher, device),
+        device,
+    )
+    captions = [s.caption for s in split_scenes("train", profile)]
+    task = student_task(distillation, captions, encoder, row)
+    name = f"{row.student}-s{seed}"
+    done = run(task, profile.dmd_fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
+    if done:
+        meta = {"stage": "student", "seed": seed} | row.model_dump()
+        weights.save(checkpoints / f"{name}.safetensors", task.ema["student"].state_dict(), meta)
+    return done

@@ -1,0 +1,168 @@
+"""The one training loop: deterministic iterations, JSONL log, progress bar, checkpoint and resume.
+
+Every iteration draws from its own generator, seeded by (seed, iteration); so a run that is killed
+and restarted repeats exactly what the uninterrupted run would have done.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from repro.config import Fit
+from repro.errors import ReproError
+from repro.files import write_atomic
+
+
+@dataclass
+class Task:
+    """One training stage.
+
+    `step(iteration, generator)` does a whole iteration, optimiser steps included (see `descend`),
+    and returns scalars to log. `modules` and `optimizers` are checkpointed under their names;
+    `ema` maps a name in `modules` to the moving average of that module (see `ema_copy`).
+    """
+
+    name: str
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    step: Callable[[int, torch.Generator], dict[str, float | torch.Tensor]]
+    ema: dict[str, nn.Module] = field(default_factory=dict)
+    config: str = ""
+    """Text that must not change between a checkpoint and its resumption."""
+
+
+def ema_copy(module: nn.Module) -> nn.Module:
+    return deepcopy(module).requires_grad_(False).eval()
+
+
+def adamw(parameters, fit: Fit, lr: float | None = None) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        list(parameters), lr=lr or fit.lr, betas=tuple(fit.betas), weight_decay=fit.weight_decay
+    )
+
+
+def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.Tensor:
+    """Backpropagate, clip to `clip_norm`, step, clear. Returns the gradient norm before clipping."""
+    loss.backward()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def lr_factor(iteration: int, fit: Fit) -> float:
+    """Linear warm-up, then cosine decay to zero at the last iteration."""
+    warmup = min(1.0, (iteration + 1) / max(1, fit.warmup))
+    return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, iteration / fit.iterations)))
+
+
+def generator_for(seed: int, *keys: int, device="cpu") -> torch.Generator:
+    """A generator that depends on the seed and keys alone."""
+    state = np.random.SeedSequence([seed, *keys]).generate_state(2, np.uint32)
+    return torch.Generator(device).manual_seed(int(state[0]) << 31 ^ int(state[1]))
+
+
+@torch.no_grad()
+def update_ema(task: Task, decay: float, iteration: int) -> None:
+    """EMA with the usual ramp (1+i)/(10+i), so that a short run does not remember its start."""
+    decay = min(decay, (1 + iteration) / (10 + iteration))
+    for name, average in task.ema.items():
+        now = task.modules[name]
+        torch._foreach_lerp_(list(average.parameters()), list(now.parameters()), 1 - decay)
+        for a, b in zip(average.buffers(), now.buffers(), strict=True):
+            a.copy_(b)
+
+
+def _state(task: Task, iteration: int) -> dict:
+    return {
+        "iteration": iteration,
+        "config": task.config,
+        "modules": {k: m.state_dict() for k, m in task.modules.items()},
+        "ema": {k: m.state_dict() for k, m in task.ema.items()},
+        "optimizers": {k: o.state_dict() for k, o in task.optimizers.items()},
+    }
+
+
+def _resume(task: Task, path: Path, device) -> int:
+    if not path.is_file():
+        return 0
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise ReproError(f"training state {path} cannot be read ({error}); delete it to start over") from error
+    if state["config"] != task.config:
+        raise ReproError(f"training state {path} belongs to another configuration; delete it to start over")
+    for kind, objects in (("modules", task.modules), ("ema", task.ema), ("optimizers", task.optimizers)):
+        for name, item in objects.items():
+            item.load_state_dict(state[kind][name])
+    return state["iteration"]
+
+
+def run(
+    task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seconds: float | None = None
+) -> bool:
+    """Train until `fit.iterations`, or for `max_seconds`; True when finished.
+
+    `folder` receives `state.pt` (resumed from when present) and `log.jsonl`. Raises ReproError on a
+    non-finite loss, leaving the last checkpoint as it was.
+    """
+    folder = Path(folder)
+    state_path, log_path = folder / "state.pt", folder / "log.jsonl"
+    start = _resume(task, state_path, device)
+    for o in task.optimizers.values():
+        for group in o.param_groups:
+            group.setdefault("base_lr", group["lr"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = []
+        if log_path.exists():
+            kept = [x for x in log_path.read_text().splitlines() if json.loads(x)["iteration"] < start]
+        log_path.write_text("".join(x + "\n" for x in kept))
+    except OSError as error:
+        raise ReproError(f"cannot write to {folder}: {error.strerror}. Choose another folder") from error
+
+    def save(iteration: int) -> None:
+        write_atomic(state_path, lambda p: torch.save(_state(task, iteration), p))
+
+    began, log_every = time.monotonic(), max(1, min(50, fit.iterations // 20))
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns) as bar, log_path.open("a") as log:
+        row = bar.add_task(task.name, total=fit.iterations, completed=start, note="")
+        for iteration in range(start, fit.iterations):
+            factor = lr_factor(iteration, fit)
+            for o in task.optimizers.values():
+                for group in o.param_groups:
+                    group["lr"] = group["base_lr"] * factor
+            scalars = task.step(iteration, generator_for(seed, iteration, device=device))
+            update_ema(task, fit.ema, iteration)
+            bar.update(row, completed=iteration + 1)
+            if iteration % log_every == 0 or iteration + 1 == fit.iterations:
+                scalars = {k: float(v) for k, v in scalars.items()}
+                if not all(map(math.isfinite, scalars.values())):
+                    raise ReproError(
+                        f"{task.name}: non-finite value at iteration {iteration}: {scalars}. The last checkpoint "
+                        f"is {state_path}; lower the learning rate and restart"
+                    )
+                elapsed = round(time.monotonic() - began, 3)
+                log.write(json.dumps({"iteration": iteration, "seconds": elapsed} | scalars) + "\n")
+                log.flush()
+                bar.update(row, note=" ".join(f"{k} {v:.4g}" for k, v in scalars.items()))
+            out_of_time = max_seconds is not None and time.monotonic() - began > max_seconds
+            if (iteration + 1) % fit.save_every == 0 or iteration + 1 == fit.iterations or out_of_time:
+                save(iteration + 1)
+            if out_of_time and iteration + 1 < fit.iterations:
+                return False
+    return True

@@ -1,0 +1,95 @@
+"""Stage 2: the causal student learns x0 from the teacher's ODE trajectories (CausVid's recipe; METHOD.md, Training 2)."""
+
+from pathlib import Path
+
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+
+from repro.config import Profile
+from repro.files import write_atomic
+from repro.flow import TIMESTEPS, expand, nominal_to_sigma, x0_from_velocity
+from repro.generation.samplers import euler
+from repro.models import weights
+from repro.models.wan import WanDiT, block_causal_mask
+from repro.schedule import STEP_LISTS
+from repro.training.data import split_scenes
+from repro.training.loop import Task, adamw, descend, ema_copy, generator_for, run
+from repro.training.teacher import autocast, compile_blocks, load_teacher
+
+LEVELS = STEP_LISTS["default"][max(STEP_LISTS["default"])]
+"""Every nominal timestep that any schedule uses, highest noise first."""
+
+
+@torch.no_grad()
+def trajectories(profile: Profile, teacher: WanDiT, encoder, work: Path, device, seed: int, batch=128) -> dict:
+    """The teacher's guided ODE: states at LEVELS and the end, [N, levels+1, F, C, H, W], and text [N, L, E]."""
+    path = Path(work) / "trajectories.safetensors"
+    if path.is_file():
+        return load_file(path, device=str(device))
+    captions = [s.caption for s in split_scenes("train", profile, profile.ode_fit.trajectories)]
+    sigmas = [nominal_to_sigma(t, profile.flow.shift) for t in LEVELS]
+    generator = generator_for(seed, 1, device=device)
+    states, texts = [], []
+    for start in track(range(0, len(captions), batch), "teacher trajectories"):
+        part = captions[start : start + batch]
+        noise = torch.randn((len(part), *profile.geometry.latent_shape), generator=generator, device=device)
+        with autocast(device):
+            text = encoder(part)
+            end, kept = euler(
+                teacher,
+                noise,
+                teacher.text_context(text),
+                teacher.text_context(encoder([""] * len(part))),
+                steps=profile.ode_fit.solver_steps,
+                shift=profile.flow.shift,
+                guidance=profile.flow.guidance,
+                record=sigmas,
+            )
+        states.append(torch.stack([*kept, end], dim=1).to(torch.bfloat16))
+        texts.append(text.float())
+    data = {"states": torch.cat(states), "text": torch.cat(texts)}
+    write_atomic(path, lambda p: save_file({k: v.cpu() for k, v in data.items()}, p))
+    return data
+
+
+def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
+    """Each chunk at its own random level (the clean end included), attending block-causally."""
+    fit, geometry = profile.ode_fit, profile.geometry
+    average = ema_copy(student)
+    compile_blocks(student, device)
+    optimizer = adamw(student.parameters(), fit)
+    sigmas = torch.tensor([nominal_to_sigma(t, profile.flow.shift) for t in LEVELS] + [0.0], device=device)
+    mask = block_causal_mask(geometry, device=device)
+
+    def step(iteration: int, generator: torch.Generator) -> dict:
+        rows = torch.randint(len(data["text"]), (fit.batch,), generator=generator, device=device)
+        level_Bk = torch.randint(
+            len(sigmas), (fit.batch, geometry.chunks), generator=generator, device=device
+        )
+        level_BF = level_Bk.repeat_interleave(geometry.chunk_frames, dim=1)
+        frames = torch.arange(geometry.latent_frames, device=device)
+        x = data["states"][rows[:, None], level_BF, frames].float()
+        x0 = data["states"][rows, -1].float()
+        sigma_BF = sigmas[level_BF]
+        with autocast(device):
+            v = student(x, sigma_BF * TIMESTEPS, student.text_context(data["text"][rows]), mask=mask)
+        error = (x0_from_velocity(x, v.float(), sigma_BF) - x0).square()
+        noisy = expand((sigma_BF > 0).float(), error).expand_as(error)
+        loss = (error * noisy).sum() / noisy.sum()
+        return {"loss": loss.detach(), "grad_norm": descend(loss, optimizer, fit.clip_norm)}
+
+    return Task("ode", {"ode": student}, {"adamw": optimizer}, step, ema={"ode": average}, config=f"{profile.dit} {fit}")
+
+
+def train_ode(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
+    teacher, encoder = load_teacher(profile, checkpoints, device)
+    compile_blocks(teacher, device)
+    data = trajectories(profile, teacher, encoder, work, device, seed)
+    student = WanDiT(teacher.config)
+    weights.load_into(student, checkpoints / "teacher.safetensors")
+    task = ode_task(profile, data, student.to(device), device)
+    done = run(task, profile.ode_fit, work / "ode", seed=seed, device=device, max_seconds=max_seconds)
+    if done:
+        weights.save(checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), {"stage": "ode", "seed": seed})
+    return done

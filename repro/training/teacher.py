@@ -1,0 +1,93 @@
+"""Stage 1: the bidirectional teacher, by flow matching with text dropout (METHOD.md, Training 1)."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as nnf
+
+from repro.config import Profile
+from repro.flow import TIMESTEPS, add_noise, shift_sigma, velocity
+from repro.models import presets, text_encoder, vae, weights
+from repro.models.wan import WanDiT
+from repro.training.data import Split, encode_split
+from repro.training.loop import Task, adamw, descend, ema_copy, generator_for, run
+
+
+def autocast(device):
+    """bf16 on a GPU, plain fp32 on a CPU; the masters stay fp32. Cast weights are not kept, for CUDA graphs."""
+    cuda = torch.device(device).type == "cuda"
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=cuda, cache_enabled=False)
+
+
+def compile_blocks(model: WanDiT, device) -> WanDiT:
+    """Compile block by block on a GPU: one graph serves all layers, and start-up takes seconds."""
+    if torch.device(device).type == "cuda":
+        for block in model.blocks:
+            block.compile()
+    return model
+
+
+def flow_matching_loss(
+    model: WanDiT, x0_BFCHW: torch.Tensor, noise: torch.Tensor, sigma_B: torch.Tensor, context
+) -> torch.Tensor:
+    """Mean squared error of the velocity at one noise level a video."""
+    x = add_noise(x0_BFCHW, noise, sigma_B)
+    timestep_BF = (sigma_B * TIMESTEPS)[:, None].expand(x.shape[:2])
+    return nnf.mse_loss(model(x, timestep_BF, context).float(), velocity(x0_BFCHW, noise))
+
+
+def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
+    fit = profile.teacher_fit
+    model = WanDiT(presets.from_profile(profile))
+    model.init_weights(generator_for(seed, 0))
+    model = model.to(device)
+    encoder = text_encoder.build(profile).to(device)
+    averages = {"teacher": ema_copy(model), "text_encoder": ema_copy(encoder)}
+    compile_blocks(model, device)
+    tokens = encoder.tokenize([*data.captions, ""])
+    ids, mask = (t.to(device) for t in tokens)
+    null = len(data)
+    optimizer = adamw([*model.parameters(), *encoder.parameters()], fit)
+
+    def step(iteration: int, generator: torch.Generator) -> dict:
+        rows = torch.randint(len(data), (fit.batch,), generator=generator, device=device)
+        x0 = data.latents[rows].float()
+        dropped = torch.rand(fit.batch, generator=generator, device=device) < fit.text_dropout
+        rows = torch.where(dropped, null, rows)
+        sigma = shift_sigma(torch.rand(fit.batch, generator=generator, device=device), fit.train_shift)
+        noise = torch.randn(x0.shape, generator=generator, device=device)
+        with autocast(device):
+            context = model.text_context(encoder.encode(ids[rows], mask[rows]))
+            loss = flow_matching_loss(model, x0, noise, sigma, context)
+        return {"loss": loss.detach(), "grad_norm": descend(loss, optimizer, fit.clip_norm)}
+
+    return Task(
+        "teacher",
+        {"teacher": model, "text_encoder": encoder},
+        {"adamw": optimizer},
+        step,
+        ema=averages,
+        config=f"{profile.dit} {profile.text} {fit}",
+    )
+
+
+def train_teacher(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
+    codec = vae.build(profile)
+    weights.load_into(codec, checkpoints / "vae.safetensors")
+    data = encode_split("train", profile, codec.to(device).eval(), work, device)
+    task = teacher_task(profile, data, device, seed)
+    done = run(task, profile.teacher_fit, work / "teacher", seed=seed, device=device, max_seconds=max_seconds)
+    if done or max_seconds is not None:
+        # An unfinished teacher is saved too: later pieces replace it, and samples can be watched meanwhile.
+        meta = {"stage": "teacher", "seed": seed, "finished": done}
+        weights.save(checkpoints / "teacher.safetensors", task.ema["teacher"].state_dict(), meta)
+        weights.save(checkpoints / "text_encoder.safetensors", task.ema["text_encoder"].state_dict(), meta)
+    return done
+
+
+def load_teacher(profile: Profile, checkpoints: Path, device) -> tuple[WanDiT, torch.nn.Module]:
+    """The frozen teacher and its text encoder."""
+    model, encoder = WanDiT(presets.from_profile(profile)), text_encoder.build(profile)
+    weights.load_into(model, checkpoints / "teacher.safetensors")
+    weights.load_into(encoder, checkpoints / "text_encoder.safetensors")
+    return tuple(m.to(device).requires_grad_(False).eval() for m in (model, encoder))
