@@ -1,0 +1,123 @@
+"""Clips of one run → quality.json, scores.csv and frames.npz."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+
+from repro.config import Profile, Run
+from repro.errors import ReproError
+from repro.evaluation import metrics
+from repro.evaluation.sampling import read_prompts
+from repro.evaluation.statistics import cluster_bootstrap
+from repro.files import sha256, write_atomic
+from repro.models import weights
+from repro.reporting import records
+from repro.training.data import split_scenes
+from repro.world import render
+from repro.world.judge import Judge
+
+SHOWN_PROMPTS, SHOWN_FRAMES = 3, 6
+JUDGE_BATCH = 8
+
+
+def load_judge(checkpoints: Path, device) -> Judge:
+    judge = Judge()
+    weights.load_into(judge, Path(checkpoints) / "judge.safetensors")
+    return judge.to(device).requires_grad_(False).eval()
+
+
+def read_clips(path: Path) -> tuple[np.ndarray, dict]:
+    """Clips uint8 [N, frames, 3, height, width] and the counts written beside them."""
+    path = Path(path)
+    if not path.is_file():
+        raise ReproError(f"clips {path} are missing: make them with `python -m repro sample`")
+    try:
+        return np.load(path, mmap_mode="r"), json.loads(path.with_suffix(".json").read_text())
+    except (ValueError, OSError) as error:
+        raise ReproError(f"clips {path} cannot be read ({error}): delete them and sample again") from error
+
+
+def score_clips(judge: Judge, clips: np.ndarray, captions: list[str], label: str, device) -> pd.DataFrame:
+    """One row a clip: the sixteen dimensions."""
+    parts = [
+        metrics.measure(judge, torch.from_numpy(clips[i : i + JUDGE_BATCH].copy()).to(device), captions[i : i + JUDGE_BATCH])
+        for i in track(range(0, len(captions), JUDGE_BATCH), label)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@torch.inference_mode()
+def clip_features(judge: Judge, clips, device) -> np.ndarray:
+    """Judge features [N, D] of uint8 clips, for the distances."""
+    rows = [
+        judge.features(torch.as_tensor(np.array(clips[i : i + JUDGE_BATCH])).to(device))[1].float().cpu().numpy()
+        for i in range(0, len(clips), JUDGE_BATCH)
+    ]
+    return np.concatenate(rows)
+
+
+def real_features(profile: Profile, judge: Judge, count: int, device) -> np.ndarray:
+    """Features of `count` held-out real clips."""
+    scenes = split_scenes("heldout", profile, count)
+    rows = []
+    for i in range(0, len(scenes), JUDGE_BATCH):
+        video = render.render(scenes[i : i + JUDGE_BATCH], profile.geometry, device)
+        rows.append(clip_features(judge, video.cpu().numpy(), device))
+    return np.concatenate(rows)
+
+
+def interval(scores: pd.DataFrame, column: str, rng: np.random.Generator, resamples: int):
+    """Mean and 95% cluster-bootstrap interval of one column; cells that a prompt does not define are left out."""
+    values = scores[["seed", "prompt", column]].rename(columns={column: "value"}).dropna()
+    return (*cluster_bootstrap(values, n=resamples, rng=rng), len(values))
+
+
+def evaluate(
+    profile: Profile, run: Run, clips_path: Path, prompts: Path, checkpoints: Path, out: Path, device
+) -> None:
+    _, captions = read_prompts(prompts)
+    clips, counts = read_clips(clips_path)
+    seeds = profile.evaluation.student_seeds
+    if len(clips) != len(captions) * len(seeds):
+        raise ReproError(
+            f"{clips_path} holds {len(clips)} clips, but {len(captions)} prompts × {len(seeds)} training seeds "
+            "were asked for: delete it and sample again"
+        )
+    judge = load_judge(checkpoints, device)
+    scores = score_clips(judge, clips, captions * len(seeds), run.run_id, device)
+    scores.insert(0, "prompt", np.tile(np.arange(len(captions)), len(seeds)))
+    scores.insert(0, "seed", np.repeat(seeds, len(captions)))
+    scores = metrics.aggregate(scores)
+
+    rng = np.random.default_rng(profile.evaluation.seed)
+    names = [f"{run.student}-s{s}" for s in seeds] + ["tiny" if run.decoder == "tiny" else "vae", "judge", "text_encoder"]
+    common = {
+        "run_id": run.run_id,
+        "profile": profile.name,
+        "seeds": list(seeds),
+        "metric_version": metrics.METRIC_VERSION,
+        "weights": {n: sha256(Path(checkpoints) / f"{n}.safetensors") for n in names},
+        **records.provenance(device),
+    }
+    rows = []
+    for column in scores.columns.drop(["seed", "prompt"]):
+        value, low, high, n = interval(scores, column, rng, profile.evaluation.bootstrap)
+        rows.append(records.Record(metric=column, value=value, low=low, high=high, n=n, unit="score", **common))
+    real = real_features(profile, judge, profile.world.heldout_clips_for(len(clips)), device)
+    distance = metrics.kernel_distance(clip_features(judge, clips, device), real)
+    rows.append(records.Record(metric="kernel_distance", value=distance, n=len(clips), unit="", **common))
+    rows += [records.Record(metric=k, value=v, n=1, unit="forwards", **common) for k, v in sorted(counts.items())]
+
+    out = Path(out)
+    write_atomic(out / "scores.csv", lambda p: scores.to_csv(p, index=False, float_format="%.6f"))
+    shown = np.linspace(0, clips.shape[1] - 1, SHOWN_FRAMES).round().astype(int)
+    frames = np.ascontiguousarray(clips[:SHOWN_PROMPTS, shown].transpose(0, 1, 3, 4, 2))
+    write_atomic(
+        out / "frames.npz",
+        lambda p: np.savez_compressed(p, frames=frames, captions=np.array(captions[:SHOWN_PROMPTS]), index=shown),
+    )
+    records.write(out / "quality.json", rows)

@@ -1,0 +1,91 @@
+"""Normalisation, rotary positions and attention of the Wan DiT.
+
+Legend: B batch, T tokens, N heads, H head dim, D width = N·H.
+"""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as nnf
+from torch import nn
+
+ROPE_THETA = 10_000.0
+
+
+class RMSNorm(nn.Module):
+    """RMS norm over the whole width, heads together, in fp32 (Wan2.1's qk norm)."""
+
+    def __init__(self, dim: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x32 = x.float()
+        x32 = x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)
+        return (x32 * self.weight).type_as(x)
+
+
+def layer_norm(x: torch.Tensor, eps: float, weight=None, bias=None) -> torch.Tensor:
+    """Layer norm in fp32; returns fp32."""
+    return nnf.layer_norm(x.float(), x.shape[-1:], weight, bias, eps)
+
+
+@lru_cache(maxsize=64)
+def rotary_table(
+    head_dim: int, start_frame: int, frames: int, height: int, width: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """cos and sin [1, T, 1, H/2] of 3D rotary positions; time may start anywhere and never ends.
+
+    The head splits into time, height and width parts as in Wan2.1: 2·⌊H/6⌋ for each of height and
+    width, the rest for time. Frequencies are formed in float64.
+    """
+    spatial = 2 * (head_dim // 6)
+    parts = (
+        (head_dim - 2 * spatial, torch.arange(start_frame, start_frame + frames)[:, None, None]),
+        (spatial, torch.arange(height)[None, :, None]),
+        (spatial, torch.arange(width)[None, None, :]),
+    )
+    angles = []
+    for dim, position in parts:
+        frequency = ROPE_THETA ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+        angle = position[..., None] * frequency
+        angles.append(angle.expand(frames, height, width, dim // 2))
+    angle = torch.cat(angles, dim=-1).reshape(1, frames * height * width, 1, head_dim // 2)
+    return angle.cos().float().to(device), angle.sin().float().to(device)
+
+
+def rotate(x_BTNH: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotate neighbouring channel pairs by their position's angle."""
+    a, b = x_BTNH.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2).type_as(x_BTNH)
+
+
+def attend(q_BTNH, k_BSNH, v_BSNH, mask=None) -> torch.Tensor:
+    """Scaled dot-product attention, [B, T, D]. `mask` is boolean [T, S], true where attended."""
+    out = nnf.scaled_dot_product_attention(
+        q_BTNH.transpose(1, 2), k_BSNH.transpose(1, 2), v_BSNH.transpose(1, 2), attn_mask=mask
+    )
+    return out.transpose(1, 2).flatten(2)
+
+
+class Attention(nn.Module):
+    """Projections and qk norms of one attention; self-attention rotates, cross-attention does not."""
+
+    def __init__(self, dim: int, heads: int, eps: float):
+        super().__init__()
+        self.heads = heads
+        self.to_q, self.to_k, self.to_v = (nn.Linear(dim, dim) for _ in range(3))
+        # A list, as in diffusers, whose second entry is a dropout without parameters.
+        self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
+        self.norm_q, self.norm_k = RMSNorm(dim, eps), RMSNorm(dim, eps)
+
+    def query(self, x_BTD: torch.Tensor) -> torch.Tensor:
+        return self.norm_q(self.to_q(x_BTD)).unflatten(2, (self.heads, -1))
+
+    def key_value(self, x_BTD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        k = self.norm_k(self.to_k(x_BTD)).unflatten(2, (self.heads, -1))
+        return k, self.to_v(x_BTD).unflatten(2, (self.heads, -1))
+
+    def project(self, x_BTD: torch.Tensor) -> torch.Tensor:
+        return self.to_out[0](x_BTD)

@@ -1,0 +1,80 @@
+"""Ring cache of self-attention keys and values, owned by whoever calls the model.
+
+Legend: L layers, B batch, T tokens of a chunk, N heads, H head dim.
+"""
+
+import torch
+
+from repro.errors import ReproError
+from repro.geometry import Geometry
+
+
+class KVCache:
+    """Keys and values of the last `window_frames` latent frames, the current chunk included.
+
+    Chunk c lives in one slot that its every forward overwrites: slot c for the `sink_frames` kept
+    for ever (on top of the window), else the ring slot (c − sink) mod window. Keys carry their
+    rotary position, so attention does not mind the order of the slots, and nothing is ever moved.
+    """
+
+    def __init__(self, config, geometry: Geometry, batch: int, window_frames: int, sink_frames: int = 0, *, device, dtype):
+        chunk = geometry.chunk_frames
+        if window_frames < chunk or window_frames % chunk or sink_frames % chunk:
+            raise ReproError(
+                f"window of {window_frames} and sink of {sink_frames} latent frames must be whole chunks of {chunk}"
+            )
+        self.window, self.sink = window_frames // chunk, sink_frames // chunk
+        self.batch, self.chunk_tokens = batch, geometry.tokens(chunk)
+        slots = self.window + self.sink
+        shape = (config.layers, batch, slots * self.chunk_tokens, config.heads, config.dim // config.heads)
+        self.k_LBTNH = torch.zeros(shape, device=device, dtype=dtype)
+        self.v_LBTNH = torch.zeros(shape, device=device, dtype=dtype)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the memory is kept."""
+        self.chunk = -1
+
+    def begin(self, chunk: int) -> None:
+        """The next forwards compute `chunk`: the current one again, or the one after it."""
+        if chunk not in (self.chunk, self.chunk + 1):
+            raise ReproError(f"chunk {chunk} cannot follow chunk {self.chunk}: chunks are generated in order")
+        self.chunk = chunk
+
+    @property
+    def slot(self) -> int:
+        if self.chunk < self.sink:
+            return self.chunk
+        return self.sink + (self.chunk - self.sink) % self.window
+
+    @property
+    def filled(self) -> int:
+        """Slots that hold something, the current one included."""
+        return min(self.chunk + 1, self.sink + self.window)
+
+    @property
+    def nbytes(self) -> int:
+        return self.k_LBTNH.nbytes + self.v_LBTNH.nbytes
+
+    def update(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the current chunk's slot; return the keys and values that attention sees.
+
+        Without gradient both are views of the ring. With gradient the current chunk's own come from
+        the graph and the rest is a copy, so that later writes cannot disturb the backward pass.
+        """
+        if self.chunk < 0:
+            raise ReproError("KVCache.begin(chunk) must come before a forward")
+        if k_BTNH.shape[:2] != (self.batch, self.chunk_tokens):
+            raise ReproError(
+                f"cache made for batch {self.batch} × {self.chunk_tokens} tokens got {tuple(k_BTNH.shape[:2])}"
+            )
+        start = self.slot * self.chunk_tokens
+        here, used = slice(start, start + self.chunk_tokens), self.filled * self.chunk_tokens
+        out = []
+        for ring, now in ((self.k_LBTNH[layer], k_BTNH), (self.v_LBTNH[layer], v_BTNH)):
+            ring[:, here] = now.detach()
+            if now.requires_grad:
+                out.append(torch.cat([ring[:, :start].clone(), now.to(ring.dtype), ring[:, here.stop : used].clone()], 1))
+            else:
+                out.append(ring[:, :used])
+        return tuple(out)

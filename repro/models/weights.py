@@ -1,0 +1,98 @@
+"""Checkpoints: safetensors with JSON metadata, listed with their sha256 in SHA256SUMS beside them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from repro.errors import ReproError
+from repro.files import sha256, write_atomic, write_text
+
+SUMS = "SHA256SUMS"
+KEEP_FP32 = 4096
+"""Floating tensors up to this many elements stay fp32: norms and statistics weigh nothing."""
+
+
+def _read_sums(folder: Path) -> dict[str, str]:
+    path = folder / SUMS
+    if not path.is_file():
+        return {}
+    lines = (line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip())
+    return {name.lstrip("*"): digest for digest, name in lines}
+
+
+def save(
+    path: Path, tensors: Mapping[str, torch.Tensor] | nn.Module, metadata: dict, dtype: torch.dtype | None = torch.bfloat16
+) -> str:
+    """Write a checkpoint and its line of SHA256SUMS; returns the hash. Large tensors become `dtype`."""
+    path = Path(path)
+    if isinstance(tensors, nn.Module):
+        tensors = tensors.state_dict()
+    ready = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu()
+        if dtype is not None and tensor.is_floating_point() and tensor.numel() > KEEP_FP32:
+            tensor = tensor.to(dtype)
+        ready[name] = tensor.clone(memory_format=torch.contiguous_format)
+    header = {"repro": json.dumps(metadata, sort_keys=True)}
+    write_atomic(path, lambda p: save_file(ready, p, header))
+    sums = _read_sums(path.parent) | {path.name: sha256(path)}
+    write_text(path.parent / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+    return sums[path.name]
+
+
+def load(path: Path, *, verify: bool = True) -> tuple[dict[str, torch.Tensor], dict]:
+    """Tensors and metadata. Raises ReproError for a missing, altered, truncated or pickled file."""
+    path = Path(path)
+    if not path.is_file():
+        raise ReproError(
+            f"checkpoint {path} is missing. The shipped ones lie in results/published/mini/checkpoints "
+            "(restore with git checkout); train your own with snakemake --config train=true"
+        )
+    head = path.open("rb").read(4)
+    if head[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise ReproError(
+            f"checkpoint {path} is a pickle, which may run code: refused. Convert it to safetensors first"
+        )
+    expected = _read_sums(path.parent).get(path.name) if verify else None
+    if expected is not None and sha256(path) != expected:
+        raise ReproError(
+            f"checkpoint {path} does not match its line in {SUMS} (expected sha256 {expected[:16]}…): the file is "
+            "truncated or altered. Restore it with git checkout, or train it again"
+        )
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = json.loads((handle.metadata() or {}).get("repro", "{}"))
+            return {name: handle.get_tensor(name) for name in handle.keys()}, metadata  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
+        raise ReproError(
+            f"checkpoint {path} is not a whole safetensors file ({error}): truncated? Restore it or train it again"
+        ) from error
+
+
+def load_into(module: nn.Module, path: Path) -> dict:
+    """Load strictly into `module`, in the module's own dtype; returns the metadata.
+
+    Raises ReproError that names missing and unexpected keys and wrong shapes; nothing is loaded then.
+    """
+    tensors, metadata = load(path)
+    own = module.state_dict()
+    problems = [f"missing {k}" for k in own if k not in tensors]
+    problems += [f"unexpected {k}" for k in tensors if k not in own]
+    problems += [
+        f"{k} has shape {tuple(tensors[k].shape)}, not {tuple(own[k].shape)}"
+        for k in own
+        if k in tensors and tensors[k].shape != own[k].shape
+    ]
+    if problems:
+        more = f" … and {len(problems) - 6} more" if len(problems) > 6 else ""
+        raise ReproError(
+            f"checkpoint {path} does not fit {type(module).__name__} of this profile: {'; '.join(problems[:6])}{more}. "
+            "Was it trained with another profile or config?"
+        )
+    module.load_state_dict({k: v.to(own[k].dtype) for k, v in tensors.items()})
+    return metadata

@@ -1,0 +1,73 @@
+"""The loop: resuming is bit-exact, a bad loss keeps the last checkpoint, broken state is named."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from repro.config import Fit
+from repro.errors import ReproError
+from repro.training.loop import Task, adamw, descend, ema_copy, lr_factor, run
+
+FIT = Fit(iterations=12, batch=4, lr=0.1, warmup=3, save_every=4, ema=0.9)
+
+
+def task(poison_at: int | None = None, config: str = "a") -> Task:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    optimizer = adamw(model.parameters(), FIT)
+
+    def step(iteration, generator):
+        x = torch.randn(FIT.batch, 3, generator=generator)
+        loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
+        if iteration == poison_at:
+            loss = loss * float("nan")
+        return {"loss": loss.detach(), "grad_norm": descend(loss, optimizer, FIT.clip_norm)}
+
+    return Task("toy", {"model": model}, {"adamw": optimizer}, step, ema={"model": ema_copy(model)}, config=config)
+
+
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
+    whole = task()
+    assert run(whole, FIT, tmp_path / "whole", seed=1)
+    assert not run(task(), FIT, tmp_path / "pieces", seed=1, max_seconds=0)
+    pieces = 1
+    while not run(last := task(), FIT, tmp_path / "pieces", seed=1, max_seconds=0):
+        pieces += 1
+    assert pieces > 5
+    for a, b in (("modules", "model"), ("ema", "model")):
+        for p, q in zip(getattr(whole, a)[b].parameters(), getattr(last, a)[b].parameters(), strict=True):
+            assert torch.equal(p, q)
+    logged = [json.loads(x)["iteration"] for x in (tmp_path / "pieces/log.jsonl").read_text().splitlines()]
+    assert logged == list(range(12))
+
+
+def test_non_finite_loss_names_the_checkpoint_and_keeps_it(tmp_path):
+    with pytest.raises(ReproError, match=r"non-finite.*iteration 9.*state\.pt"):
+        run(task(poison_at=9), FIT, tmp_path, seed=0)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["iteration"] == 8
+    assert all(v.isfinite().all() for v in state["modules"]["model"].values())
+
+
+def test_truncated_or_foreign_state_is_refused(tmp_path):
+    run(task(), FIT, tmp_path, seed=0)
+    with pytest.raises(ReproError, match="another configuration"):
+        run(task(config="b"), FIT, tmp_path, seed=0)
+    state = tmp_path / "state.pt"
+    state.write_bytes(state.read_bytes()[:200])
+    with pytest.raises(ReproError, match="cannot be read"):
+        run(task(), FIT, tmp_path, seed=0)
+
+
+def test_learning_rate_warms_up_and_decays():
+    factors = [lr_factor(i, FIT) for i in range(12)]
+    assert factors[0] < factors[2] and factors[-1] < 0.05 and max(factors) <= 1
+
+
+def test_unwritable_folder_is_one_clear_error(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(ReproError, match="cannot write"):
+        run(task(), FIT, blocked / "work", seed=0)
