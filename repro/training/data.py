@@ -28,6 +28,15 @@ def split_scenes(name: str, profile: Profile, count: int | None = None) -> list:
     return [scene.sample(seed, i) for i in range(min(count or size, size))]
 
 
+def pixel_pool(scenes: list, profile: Profile, device, step: int = 1, batch: int = 64) -> torch.Tensor:
+    """Every `step`-th frame of the scenes' clips, uint8 [N, frames/step, 3, height, width], on `device`."""
+    parts = [
+        render.render(scenes[i : i + batch], profile.geometry, device)[:, ::step].contiguous()
+        for i in track(range(0, len(scenes), batch), "render")
+    ]
+    return torch.cat(parts)
+
+
 @torch.no_grad()
 def encode_split(name: str, profile: Profile, vae, work: Path, device, batch: int = 32) -> Split:
     """Render and encode a split; read back from `work` when it has been done before."""

@@ -1,0 +1,134 @@
+"""Training of the VAE, and of the tiny decoder on its latents."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as nnf
+
+from repro.config import Profile
+from repro.models import taehv, vae, weights
+from repro.training.data import pixel_pool, split_scenes
+from repro.training.loop import Task, adamw, descend, ema_copy, run
+from repro.training.teacher import autocast
+
+WINDOW_LATENTS = 5
+"""Latent frames of a training window: the first stands alone, as at the start of a video."""
+POOL_CLIPS = 4096
+STATISTICS_CLIPS = 256
+KL_WEIGHT = 1e-6
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of videos in [0, 1]."""
+    return (-10 * torch.log10((a.float() - b.float()).square().mean())).item()
+
+
+def reconstruction(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Absolute plus squared error."""
+    return (output - target).abs().mean() + 2 * (output - target).square().mean()
+
+
+class Windows:
+    """Random windows of rendered clips, float [B, frames, 3, H, W]; half of them start their clip."""
+
+    def __init__(self, profile: Profile, device):
+        self.pool = pixel_pool(split_scenes("train", profile, POOL_CLIPS), profile, device)
+        self.frames = 1 + (WINDOW_LATENTS - 1) * profile.geometry.temporal_compression
+
+    def draw(self, batch: int, generator: torch.Generator) -> torch.Tensor:
+        device = self.pool.device
+        rows = torch.randint(len(self.pool), (batch, 1), generator=generator, device=device)
+        latest = self.pool.shape[1] - self.frames + 1
+        starts = torch.randint(latest, (batch, 1), generator=generator, device=device)
+        starts = torch.where(torch.rand(batch, 1, generator=generator, device=device) < 0.25, 0, starts)
+        return self.pool[rows, starts + torch.arange(self.frames, device=device)].float() / 255
+
+
+def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
+    fit = profile.vae_fit
+    torch.manual_seed(seed)
+    model = vae.build(profile).to(device)
+    optimizer = adamw(model.parameters(), fit)
+
+    def step(iteration: int, generator: torch.Generator) -> dict:
+        video = windows.draw(fit.batch, generator)
+        with autocast(device):
+            posterior = model.posterior(video)
+            noise = torch.randn(posterior.mean.shape, generator=generator, device=device)
+            z = (posterior.mean + posterior.std * noise).transpose(1, 2)
+            output = model.stream().push(z)
+        loss = reconstruction(output.float(), video)
+        kl = posterior.kl().float().mean()
+        norm = descend(loss + KL_WEIGHT * kl, optimizer, fit.clip_norm)
+        with torch.no_grad():
+            return {"loss": loss.detach(), "kl": kl.detach(), "grad_norm": norm, "psnr_db": psnr(output, video)}
+
+    return Task("vae", {"vae": model}, {"adamw": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit))
+
+
+@torch.no_grad()
+def _heldout_psnr(decode, encoder: vae.Vae, profile: Profile, device, clips: int = 32) -> float:
+    video = pixel_pool(split_scenes("heldout", profile, clips), profile, device)
+    pairs = []
+    for part in video.split(8):
+        part = part.float() / 255
+        with autocast(device):
+            pairs.append((decode(encoder.encode(part)).float().clamp(0, 1), part))
+    return psnr(torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs]))
+
+
+@torch.no_grad()
+def measure_statistics(model: vae.Vae, windows: Windows, device) -> None:
+    """Set the per-channel mean and deviation that normalise the latents."""
+    parts = []
+    for clips in windows.pool[:STATISTICS_CLIPS].split(8):
+        with autocast(device):
+            parts.append(model.posterior(clips.float() / 255).mode().float())
+    latents_BCFHW = torch.cat(parts)
+    model.latents_mean.copy_(latents_BCFHW.mean((0, 2, 3, 4)))
+    model.latents_std.copy_(latents_BCFHW.std((0, 2, 3, 4)))
+
+
+def train_vae(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
+    windows = Windows(profile, device)
+    task = vae_task(profile, windows, device, seed)
+    done = run(task, profile.vae_fit, work / "vae", seed=seed, device=device, max_seconds=max_seconds)
+    if done:
+        model = task.ema["vae"]
+        measure_statistics(model, windows, device)
+        meta = {"stage": "vae", "seed": seed, "psnr_db": _heldout_psnr(model.decode, model, profile, device)}
+        weights.save(checkpoints / "vae.safetensors", model, meta)
+    return done
+
+
+def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed: int) -> Task:
+    fit = profile.tiny_fit
+    torch.manual_seed(seed)
+    model = taehv.TinyDecoder(profile.autoencoders.tiny_channels, profile.geometry.latent_channels).to(device)
+    optimizer = adamw(model.parameters(), fit)
+
+    def step(iteration: int, generator: torch.Generator) -> dict:
+        video = windows.draw(fit.batch, generator)
+        with autocast(device):
+            with torch.no_grad():
+                latents = encoder.encode(video)
+            output = model.decode(latents)
+        loss = reconstruction(output.float(), video)
+        norm = descend(loss, optimizer, fit.clip_norm)
+        with torch.no_grad():
+            return {"loss": loss.detach(), "grad_norm": norm, "psnr_db": psnr(output, video)}
+
+    return Task("tiny", {"tiny": model}, {"adamw": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit))
+
+
+def train_tiny(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
+    encoder = vae.build(profile)
+    weights.load_into(encoder, checkpoints / "vae.safetensors")
+    encoder = encoder.to(device).requires_grad_(False).eval()
+    task = tiny_task(profile, encoder, Windows(profile, device), device, seed)
+    done = run(task, profile.tiny_fit, work / "tiny", seed=seed, device=device, max_seconds=max_seconds)
+    if done:
+        model = task.ema["tiny"]
+        meta = {"stage": "tiny", "seed": seed, "psnr_db": _heldout_psnr(model.decode, encoder, profile, device)}
+        weights.save(checkpoints / "tiny.safetensors", model, meta)
+    return done
