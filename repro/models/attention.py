@@ -32,6 +32,7 @@ def layer_norm(x: torch.Tensor, eps: float, weight=None, bias=None) -> torch.Ten
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a table made during inference serves training too
 def rotary_table(
     head_dim: int, start_frame: int, frames: int, height: int, width: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:

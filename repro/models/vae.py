@@ -9,6 +9,10 @@ from torch import nn
 from repro.config import Profile
 
 
+FOLD = 2
+"""Pixels folded into channels, along each side."""
+
+
 class Vae(nn.Module):
     """Causal VAE, 8×8 in space and 4 in time. Latents are normalised channel by channel."""
 
@@ -45,10 +49,11 @@ class VaeStream:
     """Feature cache of one video being decoded."""
 
     def __init__(self, vae: Vae):
-        from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+        from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, unpatchify
 
         self.vae = vae
         self.features = [None] * sum(isinstance(m, WanCausalConv3d) for m in vae.model.decoder.modules())
+        self.unpatchify = unpatchify
         self.started = False
 
     def push(self, latents_BfCHW: torch.Tensor) -> torch.Tensor:
@@ -62,11 +67,18 @@ class VaeStream:
             )
             self.started = True
             frames.append(out)
-        return torch.cat(frames, dim=2).transpose(1, 2) * 0.5 + 0.5
+        video = torch.cat(frames, dim=2)
+        if model.config.patch_size is not None:
+            video = self.unpatchify(video, model.config.patch_size)
+        return video.transpose(1, 2) * 0.5 + 0.5
 
 
 def build(profile: Profile) -> Vae:
-    """Untrained VAE at the widths of a profile."""
+    """Untrained VAE at the widths of a profile.
+
+    Small widths waste a GPU and a CPU alike at full resolution, so pixels are folded 2×2 into
+    channels first, as Wan2.2's VAE does; two more halvings give the same 8×8.
+    """
     from diffusers import AutoencoderKLWan
 
     widths, geometry = profile.autoencoders, profile.geometry
@@ -76,6 +88,15 @@ def build(profile: Profile) -> Vae:
         dim_mult=list(widths.dim_mult),
         num_res_blocks=widths.res_blocks,
         attn_scales=[],
-        temperal_downsample=[False, True, True],
+        temperal_downsample=[True, True],
+        in_channels=3 * FOLD**2,
+        out_channels=3 * FOLD**2,
+        patch_size=FOLD,
     )
+    for layer in model.modules():
+        # PyTorch's default shrinks every convolution's output below its bias: the encoder would then
+        # say the same of every picture, and training stays on that plateau.
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+            nn.init.zeros_(layer.bias)
     return Vae(model, geometry.latent_channels)

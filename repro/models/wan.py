@@ -198,7 +198,8 @@ class WanDiT(nn.Module):
         cos, sin = rotary_table(head_dim, start_frame, frames, height, width, x.device)
         embedding, modulation = self.condition_embedder.time(timestep_BF)
         for layer, block in enumerate(self.blocks):
-            x = block(x, modulation, cos, sin, context.keys[layer], context.values[layer], mask, cache, layer)
+            ring = () if cache is None else (cache, layer)
+            x = block(x, modulation, cos, sin, context.keys[layer], context.values[layer], mask, *ring)
         shift, scale = (self.scale_shift_table + embedding.float()[:, :, None]).unbind(2)
         x = self.proj_out(modulate(x, shift, scale, self.config.eps))
         x = x.unflatten(2, (patch, patch, -1)).unflatten(1, (frames, height, width))

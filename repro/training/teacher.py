@@ -23,7 +23,7 @@ def compile_blocks(model: WanDiT, device) -> WanDiT:
     """Compile block by block on a GPU: one graph serves all layers, and start-up takes seconds."""
     if torch.device(device).type == "cuda":
         for block in model.blocks:
-            block.compile()
+            block.compile(dynamic=False)
     return model
 
 
