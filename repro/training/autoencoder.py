@@ -5,19 +5,22 @@ from pathlib import Path
 import torch
 import torch.nn.functional as nnf
 
-from repro.config import Profile
+from repro.config import Fit, Profile
 from repro.models import taehv, vae, weights
 from repro.training.data import pixel_pool, split_scenes
-from repro.training.loop import Task, adamw, descend, ema_copy, run
+from repro.training.capture import captured
+from repro.training.loop import Task, adamw, apply_gradients, ema_copy, run
 from repro.training.teacher import autocast
 
-PICTURE_SHARE = 0.4
-"""Share of the VAE's iterations, at the start, on single frames: space is learned before time, cheaply."""
-WINDOW_LATENTS = 5
-"""Latent frames of a training window: the first stands alone, as at the start of a video."""
+PHASES = ((0.45, 1, 4.0), (0.35, 5, 1.0), (0.20, 11, 0.5))
+"""Share of the iterations, latent frames of a window, and batch size over `fit.batch`.
+
+Space is learned first, on single pictures. The causal convolutions reach far back, so the last
+phase needs windows long enough to show them their steady state.
+"""
 POOL_CLIPS = 4096
 STATISTICS_CLIPS = 256
-LATENT_NOISE, ENERGY_WEIGHT = 0.1, 1e-4
+LATENT_NOISE, ENERGY_WEIGHT = 0.05, 1e-4
 """Fixed posterior noise and a pull of the mean to zero. A learned posterior starts at unit variance,
 drowns the small initial means and collapses; with the variance fixed the mean learns at once."""
 
@@ -37,13 +40,18 @@ class Windows:
 
     def __init__(self, profile: Profile, device):
         self.pool = pixel_pool(split_scenes("train", profile, POOL_CLIPS), profile, device)
-        self.frames = 1 + (WINDOW_LATENTS - 1) * profile.geometry.temporal_compression
+        self.per_latent = profile.geometry.temporal_compression
 
-    def draw(self, batch: int, generator: torch.Generator, frames: int | None = None) -> torch.Tensor:
-        device, frames = self.pool.device, frames or self.frames
+    def draw(self, fit: Fit, iteration: int, generator: torch.Generator) -> torch.Tensor:
+        """The window and batch size of this iteration's phase."""
+        device, progress = self.pool.device, (iteration + 0.5) / fit.iterations
+        for share, latents, scale in PHASES:
+            if progress <= share:
+                break
+            progress -= share
+        frames, batch = 1 + (latents - 1) * self.per_latent, max(1, round(scale * fit.batch))
         rows = torch.randint(len(self.pool), (batch, 1), generator=generator, device=device)
-        latest = self.pool.shape[1] - frames + 1
-        starts = torch.randint(latest, (batch, 1), generator=generator, device=device)
+        starts = torch.randint(self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device)
         starts = torch.where(torch.rand(batch, 1, generator=generator, device=device) < 0.25, 0, starts)
         return self.pool[rows, starts + torch.arange(frames, device=device)].float() / 255
 
@@ -54,18 +62,21 @@ def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
     model = vae.build(profile).to(device)
     optimizer = adamw(model.parameters(), fit)
 
-    def step(iteration: int, generator: torch.Generator) -> dict:
-        picture = iteration < PICTURE_SHARE * fit.iterations
-        video = windows.draw(fit.batch, generator, frames=1 if picture else None)
+    def losses(video: torch.Tensor, noise: torch.Tensor) -> dict:
         with autocast(device):
             z = model.posterior(video).mode().transpose(1, 2)
-            noise = torch.randn(z.shape, generator=generator, device=device)
-            output = model.stream().push(z + LATENT_NOISE * noise)
-        loss = reconstruction(output.float(), video)
+            output = model.stream().push(z + LATENT_NOISE * noise).float()
         energy = z.float().square().mean()
-        norm = descend(loss + ENERGY_WEIGHT * energy, optimizer, fit.clip_norm)
-        with torch.no_grad():
-            return {"loss": loss.detach(), "energy": energy, "grad_norm": norm, "psnr_db": psnr(output, video)}
+        loss = reconstruction(output, video) + ENERGY_WEIGHT * energy
+        return {"loss": loss, "energy": energy, "squared_error": (output - video).square().mean()}
+
+    gradients = captured(losses, model.parameters(), device)
+
+    def step(iteration: int, generator: torch.Generator) -> dict:
+        video = windows.draw(fit, iteration, generator)
+        shape = (len(video), 1 + (video.shape[1] - 1) // windows.per_latent, *profile.geometry.latent_shape[1:])
+        scalars = gradients(video, torch.randn(shape, generator=generator, device=device))
+        return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
     return Task("vae", {"vae": model}, {"adamw": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit))
 
@@ -111,16 +122,18 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
     model = taehv.TinyDecoder(profile.autoencoders.tiny_channels, profile.geometry.latent_channels).to(device)
     optimizer = adamw(model.parameters(), fit)
 
-    def step(iteration: int, generator: torch.Generator) -> dict:
-        video = windows.draw(fit.batch, generator)
+    def losses(video: torch.Tensor) -> dict:
         with autocast(device):
             with torch.no_grad():
                 latents = encoder.encode(video)
-            output = model.decode(latents)
-        loss = reconstruction(output.float(), video)
-        norm = descend(loss, optimizer, fit.clip_norm)
-        with torch.no_grad():
-            return {"loss": loss.detach(), "grad_norm": norm, "psnr_db": psnr(output, video)}
+            output = model.decode(latents).float()
+        return {"loss": reconstruction(output, video), "squared_error": (output - video).square().mean()}
+
+    gradients = captured(losses, model.parameters(), device)
+
+    def step(iteration: int, generator: torch.Generator) -> dict:
+        scalars = gradients(windows.draw(fit, iteration, generator))
+        return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
     return Task("tiny", {"tiny": model}, {"adamw": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit))
 

@@ -26,7 +26,7 @@ from repro.files import write_atomic
 class Task:
     """One training stage.
 
-    `step(iteration, generator)` does a whole iteration, optimiser steps included (see `descend`),
+    `step(iteration, generator)` does a whole iteration, optimiser steps included (`descend`, or `captured` and `apply_gradients`),
     and returns scalars to log. `modules` and `optimizers` are checkpointed under their names;
     `ema` maps a name in `modules` to the moving average of that module (see `ema_copy`).
     """
@@ -46,16 +46,22 @@ def ema_copy(module: nn.Module) -> nn.Module:
 
 def adamw(parameters, fit: Fit, lr: float | None = None) -> torch.optim.AdamW:
     return torch.optim.AdamW(
-        list(parameters), lr=lr or fit.lr, betas=tuple(fit.betas), weight_decay=fit.weight_decay
+        list(parameters), lr=lr or fit.lr, betas=tuple(fit.betas), weight_decay=fit.weight_decay, foreach=True
     )
 
 
-def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.Tensor:
-    """Backpropagate, clip to `clip_norm`, step, clear. Returns the gradient norm before clipping."""
-    loss.backward()
+def apply_gradients(optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.Tensor:
+    """Clip to `clip_norm` and step. Returns the gradient norm before clipping."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+    norm = nn.utils.clip_grad_norm_(parameters, clip_norm, foreach=True)
     optimizer.step()
+    return norm
+
+
+def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.Tensor:
+    """Backpropagate, clip, step, clear. Returns the gradient norm before clipping."""
+    loss.backward()
+    norm = apply_gradients(optimizer, clip_norm)
     optimizer.zero_grad(set_to_none=True)
     return norm
 

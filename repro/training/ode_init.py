@@ -14,7 +14,8 @@ from repro.models import weights
 from repro.models.wan import WanDiT, block_causal_mask
 from repro.schedule import STEP_LISTS
 from repro.training.data import split_scenes
-from repro.training.loop import Task, adamw, descend, ema_copy, generator_for, run
+from repro.training.capture import captured
+from repro.training.loop import Task, adamw, apply_gradients, ema_copy, generator_for, run
 from repro.training.teacher import autocast, compile_blocks, load_teacher
 
 LEVELS = STEP_LISTS["default"][max(STEP_LISTS["default"])]
@@ -62,6 +63,15 @@ def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
     sigmas = torch.tensor([nominal_to_sigma(t, profile.flow.shift) for t in LEVELS] + [0.0], device=device)
     mask = block_causal_mask(geometry, device=device)
 
+    def losses(x, x0, sigma_BF, text_BLE) -> dict:
+        with autocast(device):
+            v = student(x, sigma_BF * TIMESTEPS, student.text_context(text_BLE), mask=mask)
+        error = (x0_from_velocity(x, v.float(), sigma_BF) - x0).square()
+        noisy = expand((sigma_BF > 0).float(), error).expand_as(error)
+        return {"loss": (error * noisy).sum() / noisy.sum()}
+
+    gradients = captured(losses, student.parameters(), device)
+
     def step(iteration: int, generator: torch.Generator) -> dict:
         rows = torch.randint(len(data["text"]), (fit.batch,), generator=generator, device=device)
         level_Bk = torch.randint(
@@ -71,13 +81,8 @@ def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
         frames = torch.arange(geometry.latent_frames, device=device)
         x = data["states"][rows[:, None], level_BF, frames].float()
         x0 = data["states"][rows, -1].float()
-        sigma_BF = sigmas[level_BF]
-        with autocast(device):
-            v = student(x, sigma_BF * TIMESTEPS, student.text_context(data["text"][rows]), mask=mask)
-        error = (x0_from_velocity(x, v.float(), sigma_BF) - x0).square()
-        noisy = expand((sigma_BF > 0).float(), error).expand_as(error)
-        loss = (error * noisy).sum() / noisy.sum()
-        return {"loss": loss.detach(), "grad_norm": descend(loss, optimizer, fit.clip_norm)}
+        scalars = gradients(x, x0, sigmas[level_BF], data["text"][rows])
+        return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
     return Task("ode", {"ode": student}, {"adamw": optimizer}, step, ema={"ode": average}, config=f"{profile.dit} {fit}")
 

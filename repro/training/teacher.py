@@ -10,7 +10,8 @@ from repro.flow import TIMESTEPS, add_noise, shift_sigma, velocity
 from repro.models import presets, text_encoder, vae, weights
 from repro.models.wan import WanDiT
 from repro.training.data import Split, encode_split
-from repro.training.loop import Task, adamw, descend, ema_copy, generator_for, run
+from repro.training.capture import captured
+from repro.training.loop import Task, adamw, apply_gradients, ema_copy, generator_for, run
 
 
 def autocast(device):
@@ -49,6 +50,13 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
     null = len(data)
     optimizer = adamw([*model.parameters(), *encoder.parameters()], fit)
 
+    def losses(x0, noise, sigma, ids_BL, mask_BL) -> dict:
+        with autocast(device):
+            context = model.text_context(encoder.encode(ids_BL, mask_BL))
+            return {"loss": flow_matching_loss(model, x0, noise, sigma, context)}
+
+    gradients = captured(losses, [*model.parameters(), *encoder.parameters()], device)
+
     def step(iteration: int, generator: torch.Generator) -> dict:
         rows = torch.randint(len(data), (fit.batch,), generator=generator, device=device)
         x0 = data.latents[rows].float()
@@ -56,10 +64,8 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
         rows = torch.where(dropped, null, rows)
         sigma = shift_sigma(torch.rand(fit.batch, generator=generator, device=device), fit.train_shift)
         noise = torch.randn(x0.shape, generator=generator, device=device)
-        with autocast(device):
-            context = model.text_context(encoder.encode(ids[rows], mask[rows]))
-            loss = flow_matching_loss(model, x0, noise, sigma, context)
-        return {"loss": loss.detach(), "grad_norm": descend(loss, optimizer, fit.clip_norm)}
+        scalars = gradients(x0, noise, sigma, ids[rows], mask[rows])
+        return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
     return Task(
         "teacher",
