@@ -103,7 +103,12 @@ def train(
 
 
 @app.command()
-def prompts(out: Annotated[Path, typer.Option()], checkpoints: Checkpoints, profile: ProfileName = "mini", count: Count = 0):
+def prompts(
+    out: Annotated[Path, typer.Option()],
+    checkpoints: Checkpoints,
+    profile: ProfileName = "mini",
+    count: Count = 0,
+):
     """Encode the held-out captions."""
     from repro.evaluation.sampling import write_prompts
 
@@ -131,7 +136,11 @@ def sample(
 
     _torch(threads, device)
     clips, counts = make(
-        _profile(profile, count, seeds), _row(load_runs(), run, "run", "runs.csv"), prompts, checkpoints, device
+        _profile(profile, count, seeds),
+        _row(load_runs(), run, "run", "runs.csv"),
+        prompts,
+        checkpoints,
+        device,
     )
     write_json(out.with_suffix(".json"), counts)
     write_atomic(out, lambda path: np.save(path, clips))

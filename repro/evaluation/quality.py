@@ -16,11 +16,10 @@ from repro.evaluation.statistics import cluster_bootstrap
 from repro.files import sha256, write_atomic
 from repro.models import weights
 from repro.reporting import records
-from repro.training.data import split_scenes
-from repro.world import render
-from repro.world.judge import Judge
+from repro.world.judge import FRAME_STEP, Judge
 
 SHOWN_PROMPTS, SHOWN_FRAMES = 3, 6
+UNDEFINED_FOR_ONE_SPRITE = ("multiple_objects", "spatial_relationship")
 JUDGE_BATCH = 8
 
 
@@ -44,7 +43,11 @@ def read_clips(path: Path) -> tuple[np.ndarray, dict]:
 def score_clips(judge: Judge, clips: np.ndarray, captions: list[str], label: str, device) -> pd.DataFrame:
     """One row a clip: the sixteen dimensions."""
     parts = [
-        metrics.measure(judge, torch.from_numpy(clips[i : i + JUDGE_BATCH].copy()).to(device), captions[i : i + JUDGE_BATCH])
+        metrics.measure(
+            judge,
+            torch.from_numpy(clips[i : i + JUDGE_BATCH].copy()).to(device),
+            captions[i : i + JUDGE_BATCH],
+        )
         for i in track(range(0, len(captions), JUDGE_BATCH), label)
     ]
     return pd.concat(parts, ignore_index=True)
@@ -54,25 +57,19 @@ def score_clips(judge: Judge, clips: np.ndarray, captions: list[str], label: str
 def clip_features(judge: Judge, clips, device) -> np.ndarray:
     """Judge features [N, D] of uint8 clips, for the distances."""
     rows = [
-        judge.features(torch.as_tensor(np.array(clips[i : i + JUDGE_BATCH])).to(device))[1].float().cpu().numpy()
+        judge.features(torch.from_numpy(clips[i : i + JUDGE_BATCH, ::FRAME_STEP].copy()).to(device))[1]
+        .cpu()
+        .numpy()
         for i in range(0, len(clips), JUDGE_BATCH)
     ]
     return np.concatenate(rows)
 
 
-def real_features(profile: Profile, judge: Judge, count: int, device) -> np.ndarray:
-    """Features of `count` held-out real clips."""
-    scenes = split_scenes("heldout", profile, count)
-    rows = []
-    for i in range(0, len(scenes), JUDGE_BATCH):
-        video = render.render(scenes[i : i + JUDGE_BATCH], profile.geometry, device)
-        rows.append(clip_features(judge, video.cpu().numpy(), device))
-    return np.concatenate(rows)
-
-
 def interval(scores: pd.DataFrame, column: str, rng: np.random.Generator, resamples: int):
     """Mean and 95% cluster-bootstrap interval of one column; cells that a prompt does not define are left out."""
-    values = scores[["seed", "prompt", column]].rename(columns={column: "value"}).dropna()
+    values = scores[["seed", "prompt", column]].rename(columns={column: "value"})
+    if column in UNDEFINED_FOR_ONE_SPRITE:
+        values = values.dropna()
     return (*cluster_bootstrap(values, n=resamples, rng=rng), len(values))
 
 
@@ -94,7 +91,11 @@ def evaluate(
     scores = metrics.aggregate(scores)
 
     rng = np.random.default_rng(profile.evaluation.seed)
-    names = [f"{run.student}-s{s}" for s in seeds] + ["tiny" if run.decoder == "tiny" else "vae", "judge", "text_encoder"]
+    names = (
+        ["judge", "real", "text_encoder"]
+        + [f"{run.student}-s{s}" for s in seeds]
+        + ["tiny" if run.decoder == "tiny" else "vae"]
+    )
     common = {
         "run_id": run.run_id,
         "profile": profile.name,
@@ -106,11 +107,15 @@ def evaluate(
     rows = []
     for column in scores.columns.drop(["seed", "prompt"]):
         value, low, high, n = interval(scores, column, rng, profile.evaluation.bootstrap)
-        rows.append(records.Record(metric=column, value=value, low=low, high=high, n=n, unit="score", **common))
-    real = real_features(profile, judge, profile.world.heldout_clips_for(len(clips)), device)
-    distance = metrics.kernel_distance(clip_features(judge, clips, device), real)
+        rows.append(
+            records.Record(metric=column, value=value, low=low, high=high, n=n, unit="score", **common)
+        )
+    real, _ = weights.load(Path(checkpoints) / "real.safetensors")
+    distance = metrics.kernel_distance(clip_features(judge, clips, device), real["features"].numpy())
     rows.append(records.Record(metric="kernel_distance", value=distance, n=len(clips), unit="", **common))
-    rows += [records.Record(metric=k, value=v, n=1, unit="forwards", **common) for k, v in sorted(counts.items())]
+    rows += [
+        records.Record(metric=k, value=v, n=1, unit="forwards", **common) for k, v in sorted(counts.items())
+    ]
 
     out = Path(out)
     write_atomic(out / "scores.csv", lambda p: scores.to_csv(p, index=False, float_format="%.6f"))
@@ -118,6 +123,8 @@ def evaluate(
     frames = np.ascontiguousarray(clips[:SHOWN_PROMPTS, shown].transpose(0, 1, 3, 4, 2))
     write_atomic(
         out / "frames.npz",
-        lambda p: np.savez_compressed(p, frames=frames, captions=np.array(captions[:SHOWN_PROMPTS]), index=shown),
+        lambda p: np.savez_compressed(
+            p, frames=frames, captions=np.array(captions[:SHOWN_PROMPTS]), index=shown
+        ),
     )
     records.write(out / "quality.json", rows)

@@ -10,10 +10,13 @@ from repro.config import Profile, Run
 from repro.evaluation.sampling import load_decoder, read_prompts
 from repro.generation.noise import prompt_noise
 from repro.generation.spans import Spans
+from repro.files import sha256
 from repro.generation.student import Generator, load_student
 from repro.models import text_encoder, weights
+from repro.reporting import records
 
 UNITS = {"throughput_fps": "frame/s"}
+TIMING_VERSION = "1"
 
 
 def time_once(generator: Generator, text_1LE: torch.Tensor, cache, seed: int) -> dict[str, float]:
@@ -32,7 +35,9 @@ def time_once(generator: Generator, text_1LE: torch.Tensor, cache, seed: int) ->
             drawn[k, step] = source(k, step)
     spans, delivered = Spans(device), []
     start = spans.now()
-    generator(text_1LE, lambda k, step: drawn[k, step], cache, spans, lambda k, _: delivered.append(spans.now()))
+    generator(
+        text_1LE, lambda k, step: drawn[k, step], cache, spans, lambda k, _: delivered.append(spans.now())
+    )
     seconds = spans.seconds()
     total = spans.between(start, delivered[-1])
     return {
@@ -83,3 +88,39 @@ def measure(
         r: {m: np.array([s[m] for s in rows]) for m in rows[0]} | {"text_s": text_s}
         for r, rows in samples.items()
     }
+
+
+def write_records(
+    profile: Profile,
+    runs: list[Run],
+    samples: dict[str, dict[str, np.ndarray]],
+    checkpoints: Path,
+    out: Path,
+    device,
+) -> None:
+    """`<out>/<run_id>/timing.json`: medians with their quartiles."""
+    common = records.provenance(device)
+    seed = profile.evaluation.student_seeds[0]
+    for run in runs:
+        names = [f"{run.student}-s{seed}", "tiny" if run.decoder == "tiny" else "vae", "text_encoder"]
+        hashes = {n: sha256(Path(checkpoints) / f"{n}.safetensors") for n in names}
+        rows = []
+        for metric, values in samples[run.run_id].items():
+            low, value, high = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
+            rows.append(
+                records.Record(
+                    run_id=run.run_id,
+                    profile=profile.name,
+                    metric=metric,
+                    value=value,
+                    low=low,
+                    high=high,
+                    n=len(values),
+                    seeds=[seed],
+                    unit=UNITS.get(metric, "s"),
+                    metric_version=TIMING_VERSION,
+                    weights=hashes,
+                    **common,
+                )
+            )
+        records.write(Path(out) / run.run_id / "timing.json", rows)

@@ -20,7 +20,12 @@ OnChunk = Callable[[int, torch.Tensor], None]
 
 
 def predict_x0(
-    forward: Forward, x_BfCHW: torch.Tensor, sigma: float, context: TextContext, start_frame: int, cache: KVCache
+    forward: Forward,
+    x_BfCHW: torch.Tensor,
+    sigma: float,
+    context: TextContext,
+    start_frame: int,
+    cache: KVCache,
 ) -> torch.Tensor:
     """One forward of a chunk at one noise level; writes the chunk's cache slot."""
     timestep_Bf = torch.full(x_BfCHW.shape[:2], sigma * TIMESTEPS, device=x_BfCHW.device)

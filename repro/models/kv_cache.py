@@ -17,7 +17,17 @@ class KVCache:
     rotary position, so attention does not mind the order of the slots, and nothing is ever moved.
     """
 
-    def __init__(self, config, geometry: Geometry, batch: int, window_frames: int, sink_frames: int = 0, *, device, dtype):
+    def __init__(
+        self,
+        config,
+        geometry: Geometry,
+        batch: int,
+        window_frames: int,
+        sink_frames: int = 0,
+        *,
+        device,
+        dtype,
+    ):
         chunk = geometry.chunk_frames
         if window_frames < chunk or window_frames % chunk or sink_frames % chunk:
             raise ReproError(
@@ -56,7 +66,9 @@ class KVCache:
     def nbytes(self) -> int:
         return self.k_LBTNH.nbytes + self.v_LBTNH.nbytes
 
-    def update(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def update(
+        self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the current chunk's slot; return the keys and values that attention sees.
 
         Without gradient both are views of the ring. With gradient the current chunk's own come from
@@ -74,7 +86,11 @@ class KVCache:
         for ring, now in ((self.k_LBTNH[layer], k_BTNH), (self.v_LBTNH[layer], v_BTNH)):
             ring[:, here] = now.detach()
             if now.requires_grad:
-                out.append(torch.cat([ring[:, :start].clone(), now.to(ring.dtype), ring[:, here.stop : used].clone()], 1))
+                out.append(
+                    torch.cat(
+                        [ring[:, :start].clone(), now.to(ring.dtype), ring[:, here.stop : used].clone()], 1
+                    )
+                )
             else:
                 out.append(ring[:, :used])
         return tuple(out)

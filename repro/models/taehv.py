@@ -31,7 +31,11 @@ class MemoryBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Sequential(
-            _conv(2 * channels, channels), nn.ReLU(), _conv(channels, channels), nn.ReLU(), _conv(channels, channels)
+            _conv(2 * channels, channels),
+            nn.ReLU(),
+            _conv(channels, channels),
+            nn.ReLU(),
+            _conv(channels, channels),
         )
 
     def forward(self, x: torch.Tensor, past: torch.Tensor) -> torch.Tensor:
@@ -58,7 +62,11 @@ class TinyDecoder(nn.Module):
         layers: list[nn.Module] = [Clamp(), _conv(latent_channels, channels[0]), nn.ReLU()]
         for width, following, stride in zip(channels[:-1], channels[1:], STRIDES, strict=True):
             layers += [MemoryBlock(width) for _ in range(MEMORY_BLOCKS)]
-            layers += [nn.Upsample(scale_factor=2), TimeGrow(width, stride), _conv(width, following, bias=False)]
+            layers += [
+                nn.Upsample(scale_factor=2),
+                TimeGrow(width, stride),
+                _conv(width, following, bias=False),
+            ]
         self.decoder = nn.Sequential(*layers, nn.ReLU(), _conv(channels[-1], 3))
 
     def decode(self, latents_BFCHW: torch.Tensor) -> torch.Tensor:
@@ -90,7 +98,11 @@ class TinyStream:
                 x = layer(x, torch.cat([before, frames[:, :-1]], 1).flatten(0, 1))
             else:
                 x = layer(x)
-        video = x.unflatten(0, (batch, -1)).clamp(0, 1) if not self.decoder.training else x.unflatten(0, (batch, -1))
+        video = (
+            x.unflatten(0, (batch, -1)).clamp(0, 1)
+            if not self.decoder.training
+            else x.unflatten(0, (batch, -1))
+        )
         if not self.started:
             # The first latent frame stands for one video frame; the others it would grow to do not exist.
             surplus = video.shape[1] // latents_BfCHW.shape[1] - 1

@@ -89,7 +89,9 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, inner: int):
         super().__init__()
         # diffusers keeps the projection under net.0.proj and the output under net.2.
-        self.net = nn.ModuleList([nn.ModuleDict({"proj": nn.Linear(dim, inner)}), nn.Identity(), nn.Linear(inner, dim)])
+        self.net = nn.ModuleList(
+            [nn.ModuleDict({"proj": nn.Linear(dim, inner)}), nn.Identity(), nn.Linear(inner, dim)]
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.net[2](_gelu_tanh(self.net[0]["proj"](x)))
@@ -103,7 +105,9 @@ class Affine(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
 
 
-def modulate(x_BTD: torch.Tensor, shift_BFD: torch.Tensor, scale_BFD: torch.Tensor, eps: float) -> torch.Tensor:
+def modulate(
+    x_BTD: torch.Tensor, shift_BFD: torch.Tensor, scale_BFD: torch.Tensor, eps: float
+) -> torch.Tensor:
     """Normalise, then scale and shift every frame's tokens by that frame's modulation."""
     frames = shift_BFD.shape[1]
     x = layer_norm(x_BTD, eps).unflatten(1, (frames, -1))
@@ -126,9 +130,20 @@ class Block(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.randn(1, 6, c.dim) / c.dim**0.5)
 
     def forward(
-        self, x_BTD, modulation_BF6D, cos, sin, text_k, text_v, mask=None, cache: KVCache | None = None, layer: int = 0
+        self,
+        x_BTD,
+        modulation_BF6D,
+        cos,
+        sin,
+        text_k,
+        text_v,
+        mask=None,
+        cache: KVCache | None = None,
+        layer: int = 0,
     ):
-        shift1, scale1, gate1, shift3, scale3, gate3 = (self.scale_shift_table + modulation_BF6D.float()).unbind(2)
+        shift1, scale1, gate1, shift3, scale3, gate3 = (
+            self.scale_shift_table + modulation_BF6D.float()
+        ).unbind(2)
 
         h = modulate(x_BTD, shift1, scale1, self.eps)
         k, v = self.attn1.key_value(h)

@@ -26,7 +26,10 @@ def _read_sums(folder: Path) -> dict[str, str]:
 
 
 def save(
-    path: Path, tensors: Mapping[str, torch.Tensor] | nn.Module, metadata: dict, dtype: torch.dtype | None = torch.bfloat16
+    path: Path,
+    tensors: Mapping[str, torch.Tensor] | nn.Module,
+    metadata: dict,
+    dtype: torch.dtype | None = torch.bfloat16,
 ) -> str:
     """Write a checkpoint and its line of SHA256SUMS; returns the hash. Large tensors become `dtype`."""
     path = Path(path)

@@ -51,7 +51,9 @@ class Windows:
             progress -= share
         frames, batch = 1 + (latents - 1) * self.per_latent, max(1, round(scale * fit.batch))
         rows = torch.randint(len(self.pool), (batch, 1), generator=generator, device=device)
-        starts = torch.randint(self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device)
+        starts = torch.randint(
+            self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device
+        )
         starts = torch.where(torch.rand(batch, 1, generator=generator, device=device) < 0.25, 0, starts)
         return self.pool[rows, starts + torch.arange(frames, device=device)].float() / 255
 
@@ -74,11 +76,17 @@ def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
 
     def step(iteration: int, generator: torch.Generator) -> dict:
         video = windows.draw(fit, iteration, generator)
-        shape = (len(video), 1 + (video.shape[1] - 1) // windows.per_latent, *profile.geometry.latent_shape[1:])
+        shape = (
+            len(video),
+            1 + (video.shape[1] - 1) // windows.per_latent,
+            *profile.geometry.latent_shape[1:],
+        )
         scalars = gradients(video, torch.randn(shape, generator=generator, device=device))
         return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
-    return Task("vae", {"vae": model}, {"adamw": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit))
+    return Task(
+        "vae", {"vae": model}, {"adamw": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit)
+    )
 
 
 @torch.no_grad()
@@ -135,7 +143,9 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
         scalars = gradients(windows.draw(fit, iteration, generator))
         return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
-    return Task("tiny", {"tiny": model}, {"adamw": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit))
+    return Task(
+        "tiny", {"tiny": model}, {"adamw": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit)
+    )
 
 
 def train_tiny(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
@@ -146,6 +156,10 @@ def train_tiny(profile: Profile, checkpoints: Path, work: Path, device, seed: in
     done = run(task, profile.tiny_fit, work / "tiny", seed=seed, device=device, max_seconds=max_seconds)
     if done:
         model = task.ema["tiny"]
-        meta = {"stage": "tiny", "seed": seed, "psnr_db": _heldout_psnr(model.decode, encoder, profile, device)}
+        meta = {
+            "stage": "tiny",
+            "seed": seed,
+            "psnr_db": _heldout_psnr(model.decode, encoder, profile, device),
+        }
         weights.save(checkpoints / "tiny.safetensors", model, meta)
     return done

@@ -113,7 +113,9 @@ class Distillation:
             )
             v_fake = guided_velocity(self.critic, x, sigma, self.critic.text_context(text_BLE), None, 1.0)
         gradient = dmd_gradient(
-            x0.detach(), x0_from_velocity(x, v_real.float(), sigma), x0_from_velocity(x, v_fake.float(), sigma)
+            x0.detach(),
+            x0_from_velocity(x, v_real.float(), sigma),
+            x0_from_velocity(x, v_fake.float(), sigma),
         )
         logs = {"dmd_gradient": gradient.abs().mean(), "latent_std": x0.detach().std()}
         return dmd_loss(x0, gradient), logs

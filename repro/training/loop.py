@@ -105,7 +105,9 @@ def _resume(task: Task, path: Path, device) -> int:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        raise ReproError(f"training state {path} cannot be read ({error}); delete it to start over") from error
+        raise ReproError(
+            f"training state {path} cannot be read ({error}); delete it to start over"
+        ) from error
     if state["config"] != task.config:
         raise ReproError(f"training state {path} belongs to another configuration; delete it to start over")
     for kind, objects in (("modules", task.modules), ("ema", task.ema), ("optimizers", task.optimizers)):
@@ -142,8 +144,11 @@ def run(
 
     began, log_every = time.monotonic(), max(1, min(50, fit.iterations // 20))
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns) as bar, log_path.open("a") as log:
         row = bar.add_task(task.name, total=fit.iterations, completed=start, note="")

@@ -23,7 +23,9 @@ LEVELS = STEP_LISTS["default"][max(STEP_LISTS["default"])]
 
 
 @torch.no_grad()
-def trajectories(profile: Profile, teacher: WanDiT, encoder, work: Path, device, seed: int, batch=128) -> dict:
+def trajectories(
+    profile: Profile, teacher: WanDiT, encoder, work: Path, device, seed: int, batch=128
+) -> dict:
     """The teacher's guided ODE: states at LEVELS and the end, [N, levels+1, F, C, H, W], and text [N, L, E]."""
     path = Path(work) / "trajectories.safetensors"
     if path.is_file():
@@ -84,7 +86,14 @@ def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
         scalars = gradients(x, x0, sigmas[level_BF], data["text"][rows])
         return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
-    return Task("ode", {"ode": student}, {"adamw": optimizer}, step, ema={"ode": average}, config=f"{profile.dit} {fit}")
+    return Task(
+        "ode",
+        {"ode": student},
+        {"adamw": optimizer},
+        step,
+        ema={"ode": average},
+        config=f"{profile.dit} {fit}",
+    )
 
 
 def train_ode(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
@@ -96,5 +105,7 @@ def train_ode(profile: Profile, checkpoints: Path, work: Path, device, seed: int
     task = ode_task(profile, data, student.to(device), device)
     done = run(task, profile.ode_fit, work / "ode", seed=seed, device=device, max_seconds=max_seconds)
     if done:
-        weights.save(checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), {"stage": "ode", "seed": seed})
+        weights.save(
+            checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), {"stage": "ode", "seed": seed}
+        )
     return done

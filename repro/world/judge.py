@@ -39,10 +39,17 @@ class Judge(nn.Module):
         a, b, c, d = WIDTHS
         self.map_size = map_size
         self.frame = nn.Sequential(
-            _stage(5, a, 2), _stage(a, b, 2), _stage(b, b, 1), _stage(b, c, 2), _stage(c, d, 2), _stage(d, d, 1)
+            _stage(5, a, 2),
+            _stage(a, b, 2),
+            _stage(b, b, 1),
+            _stage(b, c, 2),
+            _stage(c, d, 2),
+            _stage(d, d, 1),
         )
         self.place = nn.Linear(d * map_size[0] * map_size[1], 256)
-        self.time = nn.ModuleList(nn.Conv1d(256, 256, 3, padding=dilation, dilation=dilation) for dilation in (1, 2, 4))
+        self.time = nn.ModuleList(
+            nn.Conv1d(256, 256, 3, padding=dilation, dilation=dilation) for dilation in (1, 2, 4)
+        )
         self.squeeze = nn.Sequential(nn.Linear(512 + 2 * d, 256), nn.GELU(), nn.Linear(256, FEATURES))
         self.slots = nn.Linear(FEATURES, len(SHAPES) * sum(SLOT_HEADS.values()))
         self.clip = nn.Linear(FEATURES, sum(CLIP_HEADS.values()))
@@ -55,7 +62,11 @@ class Judge(nn.Module):
         x = video.float() / 255 if video.dtype == torch.uint8 else video
         batch, frames = x.shape[:2]
         x = x.flatten(0, 1) * 2 - 1
-        rows = torch.linspace(-1, 1, x.shape[2], device=x.device).view(1, 1, -1, 1).expand(len(x), 1, -1, x.shape[3])
+        rows = (
+            torch.linspace(-1, 1, x.shape[2], device=x.device)
+            .view(1, 1, -1, 1)
+            .expand(len(x), 1, -1, x.shape[3])
+        )
         columns = torch.linspace(-1, 1, x.shape[3], device=x.device).view(1, 1, 1, -1).expand_as(rows)
         maps = self.frame(torch.cat([x, rows, columns], 1))
         maps = nnf.adaptive_avg_pool2d(maps, self.map_size) if maps.shape[2:] != self.map_size else maps

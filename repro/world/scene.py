@@ -147,7 +147,17 @@ def words(text: str) -> list[str]:
 
 def vocabulary() -> list[str]:
     """Every word that a caption may use."""
-    phrases = (*SHAPES, *COLORS, *SIZES, *MOTIONS, *RELATIONS, *SCENES, *STYLES, *CAMERAS, "a over the and style")
+    phrases = (
+        *SHAPES,
+        *COLORS,
+        *SIZES,
+        *MOTIONS,
+        *RELATIONS,
+        *SCENES,
+        *STYLES,
+        *CAMERAS,
+        "a over the and style",
+    )
     return sorted({w for phrase in phrases for w in words(phrase)})
 
 
@@ -170,7 +180,9 @@ def parse_caption(text: str) -> Scene:
         raise ReproError(f"caption {text!r}: the sprite world has no word {unknown[0]!r}")
     nouns = _NOUN.findall(plain)
     if not 1 <= len(nouns) <= 2:
-        raise ReproError(f"caption {text!r} names {len(nouns)} sprites; write one or two as 'a small red star'")
+        raise ReproError(
+            f"caption {text!r} names {len(nouns)} sprites; write one or two as 'a small red star'"
+        )
     motions = dict(_MOTION.findall(plain))
     sprites = tuple(
         Sprite(
@@ -188,7 +200,13 @@ def parse_caption(text: str) -> Scene:
 
     relation = find(RELATIONS, r"\b{} a (?:small|large)\b")
     if (relation is None) != (len(sprites) == 1):
-        raise ReproError(f"caption {text!r}: two sprites need a relation ({', '.join(RELATIONS)}), one has none")
+        raise ReproError(
+            f"caption {text!r}: two sprites need a relation ({', '.join(RELATIONS)}), one has none"
+        )
     return Scene(
-        sprites, relation, find(SCENES, r"\bover {}\b"), find(STYLES, r"\b{} style\b"), find(CAMERAS, r"\b{}\b")
+        sprites,
+        relation,
+        find(SCENES, r"\bover {}\b"),
+        find(STYLES, r"\b{} style\b"),
+        find(CAMERAS, r"\b{}\b"),
     )

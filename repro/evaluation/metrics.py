@@ -1,0 +1,187 @@
+"""The sixteen VBench dimensions at mini scale, their aggregates, and distances to real clips.
+
+Temporal flickering is VBench's formula; the other temporal measures follow VBench's recipes with the
+judge's frame features and OpenCV's DIS flow; the semantic ones are the judge's probability of what
+the caption says. Every measure lies in [0, 1], higher is better.
+
+Legend: B clips, t judged frames, D feature width.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as nnf
+from scipy import linalg
+
+from repro.world import scene as grammar
+from repro.world.judge import FRAME_STEP, Judge
+
+METRIC_VERSION = "1"
+
+TEMPORAL = (
+    "subject_consistency",
+    "background_consistency",
+    "temporal_flickering",
+    "motion_smoothness",
+    "dynamic_degree",
+)
+FRAME = ("aesthetic_quality", "imaging_quality")
+SEMANTIC = (
+    "object_class",
+    "multiple_objects",
+    "human_action",
+    "color",
+    "spatial_relationship",
+    "scene",
+    "appearance_style",
+    "temporal_style",
+    "overall_consistency",
+)
+DIMENSIONS = TEMPORAL + FRAME + SEMANTIC
+AGGREGATES = ("temporal", "frame", "text", "quality", "semantic", "total")
+DYNAMIC_WEIGHT = 0.5
+"""VBench's weight of the dynamic degree within Quality; every other dimension weighs 1."""
+
+FLOW_STRIDE = 2
+"""Flow is taken between frames an eighth of a second apart, as VBench does."""
+DYNAMIC_SPEED = 0.006
+"""Speed, in heights per flow step, above which the fastest 5% of pixels count as moving."""
+DYNAMIC_SHARE = 0.25
+"""Share of the flow steps that must move, as VBench's four in sixteen."""
+
+
+def consistency(features_BtD: torch.Tensor) -> torch.Tensor:
+    """Mean cosine of each frame to the first and to the one before, halves added (VBench's recipe), [B]."""
+    f = nnf.normalize(features_BtD.float(), dim=-1)
+    first = (f[:, 1:] * f[:, :1]).sum(-1).clamp(min=0)
+    previous = (f[:, 1:] * f[:, :-1]).sum(-1).clamp(min=0)
+    return ((first + previous) / 2).mean(1)
+
+
+def temporal_flickering(video_uint8: torch.Tensor) -> torch.Tensor:
+    """(255 − mean|Δframe|) / 255, VBench's formula exactly, [B]."""
+    x = video_uint8.float()
+    return (255 - (x[:, 1:] - x[:, :-1]).abs().mean((1, 2, 3, 4))) / 255
+
+
+def motion_smoothness(video_uint8: torch.Tensor) -> torch.Tensor:
+    """How well every second frame is the mean of its neighbours, [B]."""
+    x = video_uint8.float()
+    between, neighbours = x[:, 1:-1:2], (x[:, 0:-2:2] + x[:, 2::2]) / 2
+    return (255 - (between - neighbours).abs().mean((1, 2, 3, 4))) / 255
+
+
+def dynamic_degree(clip_uint8: np.ndarray) -> float:
+    """1 where enough of the clip moves, else 0. `clip_uint8` is [frames, 3, height, width]."""
+    import cv2
+
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    gray = [
+        cv2.cvtColor(np.ascontiguousarray(f.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
+        for f in clip_uint8[::FLOW_STRIDE]
+    ]
+    moving = 0
+    for a, b in zip(gray[:-1], gray[1:], strict=True):
+        speed = np.linalg.norm(flow.calc(a, b, None), axis=-1).ravel()
+        fastest = np.partition(speed, -max(1, len(speed) // 20))[-max(1, len(speed) // 20) :]
+        moving += fastest.mean() > DYNAMIC_SPEED * clip_uint8.shape[-2]
+    return float(moving >= DYNAMIC_SHARE * (len(gray) - 1))
+
+
+def semantic_scores(probabilities: dict[str, np.ndarray], row: int, caption: str) -> dict[str, float]:
+    """Judge's probability of the caption's truth for one clip.
+
+    `multiple_objects` and `spatial_relationship` are NaN where the caption names one sprite: they are
+    not defined there, and means leave them out.
+    """
+    truth = grammar.parse_caption(caption)
+    p = {k: v[row] for k, v in probabilities.items()}
+    first = truth.sprites[0]
+    told: list[float] = []
+    for sprite in truth.sprites:
+        told += [
+            float(p["presence"][sprite.shape, 0]),
+            float(p["color"][sprite.shape, sprite.color]),
+            float(p["size"][sprite.shape, sprite.size]),
+            float(p["motion"][sprite.shape, sprite.motion]),
+        ]
+    relation = truth.attributes["relation"]
+    relation_p = float("nan") if relation is None else float(p["relation"][relation])
+    looks = {
+        name: float("nan") if value is None else float(p[name][value])
+        for name, value in (("scene", truth.scene), ("style", truth.style), ("camera", truth.camera))
+    }
+    told += [v for v in (relation_p, *looks.values()) if not np.isnan(v)]
+    both = [float(p["presence"][s.shape, 0]) for s in truth.sprites]
+    return {
+        "object_class": both[0],
+        "multiple_objects": both[0] * both[1] if len(both) == 2 else float("nan"),
+        "human_action": float(p["motion"][first.shape, first.motion]),
+        "color": both[0] * float(p["color"][first.shape, first.color]),
+        "spatial_relationship": relation_p,
+        "scene": looks["scene"],
+        "appearance_style": looks["style"],
+        "temporal_style": looks["camera"],
+        "overall_consistency": float(np.exp(np.mean(np.log(np.maximum(told, 1e-6))))),
+    }
+
+
+@torch.inference_mode()
+def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) -> pd.DataFrame:
+    """The sixteen dimensions of clips [B, frames, 3, height, width], one row a clip."""
+    frame_features, features = judge.features(video_uint8[:, ::FRAME_STEP])
+    p = {k: v.float().cpu().numpy() for k, v in judge.probabilities(features).items()}
+    table = pd.DataFrame(
+        {
+            "subject_consistency": consistency(frame_features["subject"]).cpu(),
+            "background_consistency": consistency(frame_features["background"]).cpu(),
+            "temporal_flickering": temporal_flickering(video_uint8).cpu(),
+            "motion_smoothness": motion_smoothness(video_uint8).cpu(),
+            "dynamic_degree": [dynamic_degree(clip) for clip in video_uint8.cpu().numpy()],
+            "aesthetic_quality": p["aesthetic"][:, 0],
+            "imaging_quality": p["imaging"][:, 0],
+        }
+    ).astype(float)
+    semantic = pd.DataFrame([semantic_scores(p, row, caption) for row, caption in enumerate(captions)])
+    return pd.concat([table, semantic], axis=1)[list(DIMENSIONS)]
+
+
+def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
+    """Add the paper's aggregates (Temporal, Frame, Text) and VBench's (Quality, Semantic, Total = (4Q+S)/5).
+
+    Text leaves out the overall consistency, as the paper does; Semantic includes it.
+    """
+    weights = pd.Series({d: DYNAMIC_WEIGHT if d == "dynamic_degree" else 1.0 for d in TEMPORAL + FRAME})
+    out = scores.copy()
+    out["temporal"] = scores[list(TEMPORAL)].mean(axis=1, skipna=False)
+    out["frame"] = scores[list(FRAME)].mean(axis=1, skipna=False)
+    out["text"] = scores[list(SEMANTIC[:-1])].mean(axis=1)
+    out["quality"] = (scores[weights.index] * weights).sum(axis=1, skipna=False) / weights.sum()
+    out["semantic"] = scores[list(SEMANTIC)].mean(axis=1)
+    out["total"] = (4 * out["quality"] + out["semantic"]) / 5
+    return out
+
+
+def frechet(a_ND: np.ndarray, b_ND: np.ndarray) -> float:
+    """Squared Fréchet distance between Gaussians fitted to two sets of features."""
+    mean = ((a_ND.mean(0) - b_ND.mean(0)) ** 2).sum()
+    cov_a, cov_b = np.cov(a_ND, rowvar=False), np.cov(b_ND, rowvar=False)
+    root = linalg.sqrtm(cov_a @ cov_b)
+    return float(mean + np.trace(cov_a + cov_b - 2 * root.real))
+
+
+def kernel_distance(a_ND: np.ndarray, b_ND: np.ndarray) -> float:
+    """Unbiased squared MMD with the cubic polynomial kernel of KID, on standardised features."""
+    centre, scale = b_ND.mean(0), b_ND.std(0) + 1e-6
+    a, b = (a_ND - centre) / scale, (b_ND - centre) / scale
+
+    def kernel(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def off_diagonal_mean(k):
+        n = len(k)
+        return (k.sum() - np.trace(k)) / (n * (n - 1))
+
+    return float(off_diagonal_mean(kernel(a, a)) + off_diagonal_mean(kernel(b, b)) - 2 * kernel(a, b).mean())

@@ -1,0 +1,63 @@
+"""Intervals and paired differences (DESIGN.md, Uncertainty).
+
+Scores come as tables with the columns seed (training seed), prompt and value. The cluster bootstrap
+draws training seeds, then prompts within each drawn seed.
+"""
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.multitest import multipletests
+
+from repro.errors import ReproError
+
+
+def _resampled_means(values: pd.DataFrame, n: int, rng: np.random.Generator) -> np.ndarray:
+    clusters = [g["value"].to_numpy(float) for _, g in values.groupby("seed")]
+    means = np.empty(n)
+    for i in range(n):
+        drawn = rng.integers(len(clusters), size=len(clusters))
+        rows = [clusters[c][rng.integers(len(clusters[c]), size=len(clusters[c]))] for c in drawn]
+        means[i] = np.concatenate(rows).mean()
+    return means
+
+
+def cluster_bootstrap(values: pd.DataFrame, n: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Mean and 95% percentile interval. Raises ReproError on an empty or non-finite table."""
+    if values.empty or not np.isfinite(values["value"]).all():
+        raise ReproError(
+            f"cannot average {len(values)} values, {values['value'].isna().sum()} of them missing"
+        )
+    low, high = np.quantile(_resampled_means(values, n, rng), [0.025, 0.975])
+    return float(values["value"].mean()), float(low), float(high)
+
+
+def paired_difference(
+    a: pd.DataFrame, b: pd.DataFrame, n: int, rng: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """Mean of a − b over the same (seed rank, prompt), its 95% interval and a two-sided bootstrap p.
+
+    Students of two rows are different trainings, so seeds are matched by rank.
+    """
+    joined = a.merge(b, on=["seed", "prompt"], suffixes=("_a", "_b"), validate="one_to_one")
+    if len(joined) != len(a) or len(joined) != len(b):
+        raise ReproError(
+            f"paired rows do not match: {len(a)} and {len(b)} scores share {len(joined)} (seed, prompt)"
+        )
+    difference = joined[["seed", "prompt"]].assign(value=joined["value_a"] - joined["value_b"])
+    means = _resampled_means(difference, n, rng)
+    tail = min((means <= 0).sum(), (means >= 0).sum())
+    p = min(1.0, 2 * (tail + 1) / (n + 1))
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(difference["value"].mean()), float(low), float(high), float(p)
+
+
+def holm(p_values) -> np.ndarray:
+    """Holm-adjusted p values."""
+    return multipletests(p_values, method="holm")[1]
+
+
+def verdict(difference: float, p_adjusted: float, higher_is_better: bool = True) -> str:
+    """Of a claim that the first row is better: reproduced, contradicted or unresolved."""
+    if p_adjusted >= 0.05 or difference == 0:
+        return "unresolved"
+    return "reproduced" if (difference > 0) == higher_is_better else "contradicted"

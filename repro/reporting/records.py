@@ -1,0 +1,87 @@
+"""Records: one measured number with everything needed to trace it."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from repro.config import ROOT
+from repro.errors import ReproError
+from repro.files import write_json
+
+TRACED = ("torch", "numpy", "diffusers", "transformers", "opencv-python-headless")
+
+
+class Record(BaseModel):
+    """A value with its 95% interval (quality) or quartiles (timing), and where it came from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    run_id: str
+    profile: str
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    seeds: list[int]
+    unit: str
+    metric_version: str
+    code: str
+    weights: dict[str, str]
+    device: str
+    versions: dict[str, str]
+
+
+@lru_cache
+def code_hash() -> str:
+    """One sha256 over the package's sources and configuration."""
+    digest = hashlib.sha256()
+    for path in sorted([*ROOT.glob("repro/**/*.py"), *ROOT.glob("config/*.*")]):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def device_name(device: str) -> str:
+    if str(device).startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next(
+        (x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.processor()
+    )
+    import os
+
+    return f"{model} CPU, {os.cpu_count()} cores"
+
+
+def provenance(device: str) -> dict:
+    """The fields of a Record that do not depend on the run."""
+    versions = {"python": platform.python_version()}
+    for name in TRACED:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {"code": code_hash(), "device": device_name(device), "versions": versions}
+
+
+def write(path: Path, records: list[Record]) -> None:
+    write_json(path, [r.model_dump() for r in records])
+
+
+def read(path: Path) -> list[Record]:
+    path = Path(path)
+    if not path.is_file():
+        raise ReproError(
+            f"records {path} are missing: run the workflow that makes them, snakemake --cores all table5"
+        )
+    try:
+        return [Record(**row) for row in json.loads(path.read_text())]
+    except (json.JSONDecodeError, ValidationError, TypeError) as error:
+        raise ReproError(f"records {path} cannot be read ({error}): delete the file and run again") from error
