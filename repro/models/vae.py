@@ -22,27 +22,61 @@ class Vae(nn.Module):
         self.register_buffer("latents_mean", torch.zeros(channels))
         self.register_buffer("latents_std", torch.ones(channels))
 
-    def posterior(self, video: torch.Tensor):
-        """diffusers' diagonal Gaussian over unnormalised latents [B, C, F, H, W] of video [B, frames, 3, ·, ·]."""
-        return self.model.encode(video.transpose(1, 2) * 2 - 1).latent_dist
+    def posterior_mean(self, video: torch.Tensor) -> torch.Tensor:
+        """Unnormalised latents [B, F, C, H, W] of video [B, frames, 3, height, width]; the whole video at once."""
+        from diffusers.models.autoencoders.autoencoder_kl_wan import patchify
+
+        folded = patchify(video.transpose(1, 2) * 2 - 1, self.model.config.patch_size)
+        mean_and_logvar = self.model.quant_conv(self.model.encoder(folded))
+        return mean_and_logvar.chunk(2, dim=1)[0].transpose(1, 2)
 
     def encode(self, video: torch.Tensor) -> torch.Tensor:
         """Normalised posterior mean [B, F, C, H, W]."""
-        mean = self.posterior(video).mode().transpose(1, 2)
         shape = (1, 1, -1, 1, 1)
-        return (mean - self.latents_mean.view(shape)) / self.latents_std.view(shape)
+        return (self.posterior_mean(video) - self.latents_mean.view(shape)) / self.latents_std.view(shape)
 
     def denormalise(self, latents_BFCHW: torch.Tensor) -> torch.Tensor:
         shape = (1, 1, -1, 1, 1)
         return latents_BFCHW * self.latents_std.view(shape) + self.latents_mean.view(shape)
 
+    def reconstruct(self, z_BFCHW: torch.Tensor) -> torch.Tensor:
+        """Unclamped video of unnormalised latents; the whole video at once, equal to the stream."""
+        from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
+
+        folded = self.model.decoder(self.model.post_quant_conv(z_BFCHW.transpose(1, 2)))
+        return unpatchify(folded, self.model.config.patch_size).transpose(1, 2) * 0.5 + 0.5
+
     def decode(self, latents_BFCHW: torch.Tensor) -> torch.Tensor:
         """Video [B, frames, 3, height, width] in [0, 1]."""
-        return self.stream().push(latents_BFCHW).clamp(0, 1)
+        return self.reconstruct(self.denormalise(latents_BFCHW)).clamp(0, 1)
 
     def stream(self) -> "VaeStream":
         """A decoder that takes a video chunk by chunk."""
         return VaeStream(self)
+
+
+def _whole_resample():
+    """diffusers' resampling layer, which changes the frame rate only chunk by chunk, for a whole video too."""
+    from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample
+
+    class WholeResample(WanResample):
+        """Without a feature cache, the first frame stands alone and the others are resampled in time at once.
+
+        One pass replaces a loop over latent frames, whose small kernels leave a GPU idle.
+        """
+
+        def forward(self, x, feat_cache=None, feat_idx=None):
+            if feat_cache is not None:
+                return super().forward(x, feat_cache, feat_idx)
+            if self.mode == "upsample3d" and x.shape[2] > 1:
+                pairs = self.time_conv(x[:, :, 1:]).unflatten(1, (2, -1)).movedim(1, 3)
+                x = torch.cat([x[:, :, :1], pairs.flatten(2, 3)], dim=2)
+            x = super().forward(x)
+            if self.mode == "downsample3d" and x.shape[2] > 1:
+                x = torch.cat([x[:, :, :1], self.time_conv(x)], dim=2)
+            return x
+
+    return WanResample, WholeResample
 
 
 class VaeStream:
@@ -68,8 +102,7 @@ class VaeStream:
             self.started = True
             frames.append(out)
         video = torch.cat(frames, dim=2)
-        if model.config.patch_size is not None:
-            video = self.unpatchify(video, model.config.patch_size)
+        video = self.unpatchify(video, model.config.patch_size)
         return video.transpose(1, 2) * 0.5 + 0.5
 
 
@@ -93,7 +126,10 @@ def build(profile: Profile) -> Vae:
         out_channels=3 * FOLD**2,
         patch_size=FOLD,
     )
+    plain, whole = _whole_resample()
     for layer in model.modules():
+        if type(layer) is plain:
+            layer.__class__ = whole
         # PyTorch's default shrinks every convolution's output below its bias: the encoder would then
         # say the same of every picture, and training stays on that plateau.
         if isinstance(layer, nn.Conv2d | nn.Conv3d):

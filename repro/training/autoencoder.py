@@ -1,5 +1,6 @@
 """Training of the VAE, and of the tiny decoder on its latents."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from repro.training.capture import captured
 from repro.training.loop import Task, adamw, apply_gradients, ema_copy, run
 from repro.training.teacher import autocast
 
-PHASES = ((0.45, 1, 4.0), (0.35, 5, 1.0), (0.20, 11, 0.5))
+PHASES = ((0.40, 1, 4.0), (0.30, 5, 1.0), (0.30, 11, 1.0))
 """Share of the iterations, latent frames of a window, and batch size over `fit.batch`.
 
 Space is learned first, on single pictures. The causal convolutions reach far back, so the last
@@ -20,6 +21,8 @@ phase needs windows long enough to show them their steady state.
 """
 POOL_CLIPS = 4096
 STATISTICS_CLIPS = 256
+SPRITE_WEIGHT = 5.0
+"""Loss weight of a sprite's pixels; sprites fill a tenth of the frame and carry most of the caption."""
 LATENT_NOISE, ENERGY_WEIGHT = 0.05, 1e-4
 """Fixed posterior noise and a pull of the mean to zero. A learned posterior starts at unit variance,
 drowns the small initial means and collapses; with the variance fixed the mean learns at once."""
@@ -30,20 +33,30 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     return (-10 * torch.log10((a.float() - b.float()).square().mean())).item()
 
 
-def reconstruction(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Absolute plus squared error."""
-    return (output - target).abs().mean() + 2 * (output - target).square().mean()
+def reconstruction(output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Weighted absolute plus squared error."""
+    error = (output - target).abs()
+    return (weight * (error + 2 * error.square())).mean()
 
 
 class Windows:
-    """Random windows of rendered clips, float [B, frames, 3, H, W]; half of them start their clip."""
+    """Random windows of rendered clips; a quarter of them start their clip."""
 
     def __init__(self, profile: Profile, device):
-        self.pool = pixel_pool(split_scenes("train", profile, POOL_CLIPS), profile, device)
+        scenes = split_scenes("train", profile, POOL_CLIPS)
+        self.pool = pixel_pool(scenes, profile, device)
+        self.sprites = torch.empty_like(self.pool[:, :, :1], dtype=torch.bool)
+        for i in range(0, len(scenes), 256):
+            bare = [replace(s, sprites=()) for s in scenes[i : i + 256]]
+            rows = slice(i, i + 256)
+            background = pixel_pool(bare, profile, device)
+            self.sprites[rows] = (self.pool[rows] != background).any(2, keepdim=True)
         self.per_latent = profile.geometry.temporal_compression
 
-    def draw(self, fit: Fit, iteration: int, generator: torch.Generator) -> torch.Tensor:
-        """The window and batch size of this iteration's phase."""
+    def draw(
+        self, fit: Fit, iteration: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Video [B, frames, 3, H, W] in [0, 1] and loss weights [B, frames, 1, H, W] of this iteration's phase."""
         device, progress = self.pool.device, (iteration + 0.5) / fit.iterations
         for share, latents, scale in PHASES:
             if progress <= share:
@@ -55,7 +68,9 @@ class Windows:
             self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device
         )
         starts = torch.where(torch.rand(batch, 1, generator=generator, device=device) < 0.25, 0, starts)
-        return self.pool[rows, starts + torch.arange(frames, device=device)].float() / 255
+        columns = starts + torch.arange(frames, device=device)
+        weight = 1 + (SPRITE_WEIGHT - 1) * self.sprites[rows, columns].float()
+        return self.pool[rows, columns].float() / 255, weight
 
 
 def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
@@ -64,24 +79,24 @@ def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
     model = vae.build(profile).to(device)
     optimizer = adamw(model.parameters(), fit)
 
-    def losses(video: torch.Tensor, noise: torch.Tensor) -> dict:
+    def losses(video: torch.Tensor, weight: torch.Tensor, noise: torch.Tensor) -> dict:
         with autocast(device):
-            z = model.posterior(video).mode().transpose(1, 2)
-            output = model.stream().push(z + LATENT_NOISE * noise).float()
+            z = model.posterior_mean(video)
+            output = model.reconstruct(z + LATENT_NOISE * noise).float()
         energy = z.float().square().mean()
-        loss = reconstruction(output, video) + ENERGY_WEIGHT * energy
+        loss = reconstruction(output, video, weight) + ENERGY_WEIGHT * energy
         return {"loss": loss, "energy": energy, "squared_error": (output - video).square().mean()}
 
     gradients = captured(losses, model.parameters(), device)
 
     def step(iteration: int, generator: torch.Generator) -> dict:
-        video = windows.draw(fit, iteration, generator)
+        video, weight = windows.draw(fit, iteration, generator)
         shape = (
             len(video),
             1 + (video.shape[1] - 1) // windows.per_latent,
             *profile.geometry.latent_shape[1:],
         )
-        scalars = gradients(video, torch.randn(shape, generator=generator, device=device))
+        scalars = gradients(video, weight, torch.randn(shape, generator=generator, device=device))
         return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
     return Task(
@@ -106,10 +121,10 @@ def measure_statistics(model: vae.Vae, windows: Windows, device) -> None:
     parts = []
     for clips in windows.pool[:STATISTICS_CLIPS].split(8):
         with autocast(device):
-            parts.append(model.posterior(clips.float() / 255).mode().float())
-    latents_BCFHW = torch.cat(parts)
-    model.latents_mean.copy_(latents_BCFHW.mean((0, 2, 3, 4)))
-    model.latents_std.copy_(latents_BCFHW.std((0, 2, 3, 4)))
+            parts.append(model.posterior_mean(clips.float() / 255).float())
+    latents_BFCHW = torch.cat(parts)
+    model.latents_mean.copy_(latents_BFCHW.mean((0, 1, 3, 4)))
+    model.latents_std.copy_(latents_BFCHW.std((0, 1, 3, 4)))
 
 
 def train_vae(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
@@ -130,17 +145,17 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
     model = taehv.TinyDecoder(profile.autoencoders.tiny_channels, profile.geometry.latent_channels).to(device)
     optimizer = adamw(model.parameters(), fit)
 
-    def losses(video: torch.Tensor) -> dict:
+    def losses(video: torch.Tensor, weight: torch.Tensor) -> dict:
         with autocast(device):
             with torch.no_grad():
                 latents = encoder.encode(video)
             output = model.decode(latents).float()
-        return {"loss": reconstruction(output, video), "squared_error": (output - video).square().mean()}
+        return {"loss": reconstruction(output, video, weight), "squared_error": (output - video).square().mean()}
 
     gradients = captured(losses, model.parameters(), device)
 
     def step(iteration: int, generator: torch.Generator) -> dict:
-        scalars = gradients(windows.draw(fit, iteration, generator))
+        scalars = gradients(*windows.draw(fit, iteration, generator))
         return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
 
     return Task(

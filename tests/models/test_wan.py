@@ -111,7 +111,10 @@ class ShiftedCache:
 def test_ring_equals_shifted_cache_past_the_window(model, geometry, sink):
     latents, text, timestep = inputs(geometry)
     context = model.text_context(text)
-    ring, shifted = KVCache(TINY, geometry, 2, 6, sink, device="cpu", dtype=torch.float32), ShiftedCache(2, sink // 3)
+    ring, shifted = (
+        KVCache(TINY, geometry, 2, 6, sink, device="cpu", dtype=torch.float32),
+        ShiftedCache(2, sink // 3),
+    )
     for k in range(3 * geometry.chunks):
         span = slice((k % geometry.chunks) * 3, (k % geometry.chunks) * 3 + 3)
         ring.begin(k)
@@ -135,7 +138,9 @@ def test_perturbing_a_chunk_leaves_earlier_ones_bit_identical(model, geometry):
         for k in range(geometry.chunks):
             cache.begin(k)
             span = slice(3 * k, 3 * k + 3)
-            parts.append(model(x[:, span], timestep[:, span], model.text_context(text), start_frame=3 * k, cache=cache))
+            parts.append(
+                model(x[:, span], timestep[:, span], model.text_context(text), start_frame=3 * k, cache=cache)
+            )
         outs.append(torch.cat(parts, 1))
     assert torch.equal(outs[0][:, :6], outs[1][:, :6])
     assert all(not torch.equal(outs[0][:, f], outs[1][:, f]) for f in range(6, 12))
@@ -156,7 +161,9 @@ def test_gradient_through_the_cache_equals_the_masked_one(model, geometry):
         cache.begin(k)
         span = slice(3 * k, 3 * k + 3)
         losses.append(
-            model(latents[:, span], timestep[:, span], model.text_context(text), start_frame=3 * k, cache=cache)
+            model(
+                latents[:, span], timestep[:, span], model.text_context(text), start_frame=3 * k, cache=cache
+            )
         )
     cached = grad_of(losses[-1])
     whole = model(latents, timestep, model.text_context(text), mask=block_causal_mask(geometry))

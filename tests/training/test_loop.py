@@ -25,7 +25,9 @@ def task(poison_at: int | None = None, config: str = "a") -> Task:
             loss = loss * float("nan")
         return {"loss": loss.detach(), "grad_norm": descend(loss, optimizer, FIT.clip_norm)}
 
-    return Task("toy", {"model": model}, {"adamw": optimizer}, step, ema={"model": ema_copy(model)}, config=config)
+    return Task(
+        "toy", {"model": model}, {"adamw": optimizer}, step, ema={"model": ema_copy(model)}, config=config
+    )
 
 
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path):

@@ -1,0 +1,119 @@
+"""Row against row: paired differences of quality, ratios of timing medians, verdicts on the claim.
+
+The claim of Tables 5 and 6 is always the same: the first row of a pair (`diagonal`) is better than
+the second (`self`). `reproduced` and `contradicted` speak of that claim, here and on this scale.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from repro.evaluation.statistics import holm, paired_difference, verdict
+from repro.reporting.gather import interval_of
+from repro.reporting.paper import Cell
+from repro.reporting.records import Record
+
+ALPHA = 0.05
+PERCENT = 100.0
+
+Pair = tuple[str, str, str]
+"""(schedule, run_id of the first row, run_id of the second)."""
+
+
+def resamples(requested: int, comparisons: int) -> int:
+    """Bootstrap resamples of a paired test, at least enough for one comparison to survive Holm.
+
+    The smallest p that n resamples can give is 2/(n+1); Holm multiplies it by the number of
+    comparisons. With fewer than twice the resamples that need, no difference could ever be resolved.
+    """
+    return max(requested, math.ceil(4 * comparisons / ALPHA))
+
+
+def quality_pairs(
+    scores: Mapping[str, pd.DataFrame],
+    pairs: list[Pair],
+    metrics: tuple[str, ...],
+    paper: Mapping[tuple[str, str], Cell],
+    n: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Differences first − second in percentage points, one row a (schedule, metric).
+
+    `scores` holds, by run_id, one row a clip with the columns seed, prompt and every metric (0 to 1).
+    p values are Holm-adjusted over all rows of the result.
+    """
+    n = resamples(n, len(pairs) * len(metrics))
+    rows = []
+    for schedule, first, second in pairs:
+        for metric in metrics:
+            a, b = (
+                scores[run][["seed", "prompt", metric]].rename(columns={metric: "value"})
+                for run in (first, second)
+            )
+            # A stream of its own for each comparison: adding a row of runs.csv changes no other interval.
+            rng = np.random.default_rng([seed, *f"{first} {second} {metric}".encode()])
+            difference, low, high, p = paired_difference(a, b, n, rng)
+            rows.append(
+                {
+                    "schedule": schedule,
+                    "metric": metric,
+                    "paper_difference": _paper_difference(paper, first, second, metric),
+                    "difference": difference * PERCENT,
+                    "low": low * PERCENT,
+                    "high": high * PERCENT,
+                    "n": len(a),
+                    "p": p,
+                }
+            )
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"])
+    table["verdict"] = [verdict(d, p) for d, p in zip(table["difference"], table["p_holm"], strict=True)]
+    return table
+
+
+def _paper_difference(paper, first: str, second: str, metric: str) -> float:
+    """Printed first − second; NaN where the paper prints no such cell."""
+    if (first, metric) not in paper or (second, metric) not in paper:
+        return math.nan
+    return float(paper[first, metric].value - paper[second, metric].value)
+
+
+def timing_ratios(
+    records: dict[tuple[str, str], Record],
+    pairs: list[Pair],
+    metrics: tuple[str, ...],
+    paper: Mapping[tuple[str, str], Cell],
+) -> pd.DataFrame:
+    """Ratios first / second of medians, beside the paper's.
+
+    `low` and `high` divide opposite quartiles: the widest ratio that the two interquartile ranges allow.
+    The verdict is `unresolved` where that range holds 1.
+    """
+    rows = []
+    for schedule, first, second in pairs:
+        for metric in metrics:
+            a, b = interval_of(records, first, metric), interval_of(records, second, metric)
+            printed_a, printed_b = paper[first, metric], paper[second, metric]
+            low, high = a.low / b.high, a.high / b.low
+            rows.append(
+                {
+                    "schedule": schedule,
+                    "metric": metric,
+                    "paper_ratio": float(printed_a.value / printed_b.value),
+                    "ratio": a.value / b.value,
+                    "low": low,
+                    "high": high,
+                    "n": min(a.n, b.n),
+                    "verdict": ratio_verdict(low, high, bool(printed_a.higher_is_better)),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def ratio_verdict(low: float, high: float, higher_is_better: bool) -> str:
+    """Of the claim that the first row is better, from the range of the ratio first / second."""
+    if low <= 1 <= high:
+        return "unresolved"
+    return "reproduced" if (low > 1) == higher_is_better else "contradicted"

@@ -1,0 +1,158 @@
+"""The records and scores of a table's runs, checked to be comparable before any number is joined."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from repro.config import Profile, Run
+from repro.errors import ReproError
+from repro.reporting import records
+from repro.reporting.records import Record
+from repro.schedule import Schedule
+
+MADE_BY = {"quality.json": "evaluate", "scores.csv": "evaluate", "timing.json": "time"}
+"""File of a run → the rule, and the verb of the same name, that makes it."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """`records` by (run_id, metric); `scores` by run_id, one row a clip; what all runs share."""
+
+    runs: tuple[Run, ...]
+    records: dict[tuple[str, str], Record]
+    scores: dict[str, pd.DataFrame]
+    profile: str
+    prompts: int
+    seeds: tuple[int, ...]
+    quality_device: str
+    timing_device: str
+    timing_runs: int
+
+
+def gather(runs: Iterable[Run], profile: Profile, runs_dir: Path, columns: Iterable[str]) -> Gathered:
+    """Read `<runs_dir>/<run_id>/{quality.json,timing.json,scores.csv}` of every run.
+
+    scores.csv must have the given `columns`.
+
+    Raises ReproError for a missing or unreadable file, and for runs that cannot be compared: other
+    profile, prompts, seeds, judge or device, or another schedule than runs.csv has now.
+    """
+    runs = tuple(runs)
+    _refuse_missing(runs, Path(runs_dir))
+    by_key: dict[tuple[str, str], Record] = {}
+    scores: dict[str, pd.DataFrame] = {}
+    quality: list[Record] = []
+    timing: list[Record] = []
+    for run in runs:
+        folder = Path(runs_dir) / run.run_id
+        for name, found in (("quality.json", quality), ("timing.json", timing)):
+            rows = records.read(folder / name)
+            _check_owner(folder / name, rows, run, profile)
+            found += rows
+            by_key |= {(run.run_id, r.metric): r for r in rows}
+        scores[run.run_id] = _read_scores(folder / "scores.csv", ["seed", "prompt", *columns])
+        _check_schedule(run, profile, by_key)
+    _one_value("judge", {(r.run_id, r.weights.get("judge", "none"), r.metric_version) for r in quality})
+    device = _one_value("timing device", {(r.run_id, r.device) for r in timing})[0]
+    seeds = _one_value(
+        "training seeds",
+        {(r.run_id, tuple(sorted(r.seeds))) for r in quality}
+        | {(run, tuple(sorted(map(int, s["seed"].unique())))) for run, s in scores.items()},
+    )[0]
+    prompts = _one_value(
+        "prompts", {(run, tuple(sorted(map(int, s["prompt"].unique())))) for run, s in scores.items()}
+    )[0]
+    return Gathered(
+        runs=runs,
+        records=by_key,
+        scores=scores,
+        profile=profile.name,
+        prompts=len(prompts),
+        seeds=seeds,
+        quality_device=", ".join(sorted({r.device for r in quality})),
+        timing_device=device,
+        timing_runs=min(r.n for r in timing),
+    )
+
+
+def record_of(by_key: dict[tuple[str, str], Record], run_id: str, metric: str) -> Record:
+    """One record by run and metric. Raises ReproError where the run's files lack it."""
+    if (run_id, metric) not in by_key:
+        raise ReproError(f"run {run_id} has no record of {metric!r}: delete its folder and run it again")
+    return by_key[run_id, metric]
+
+
+def interval_of(by_key: dict[tuple[str, str], Record], run_id: str, metric: str) -> Record:
+    """The same, for a record that must have an interval or quartiles."""
+    found = record_of(by_key, run_id, metric)
+    if found.low is None or found.high is None:
+        raise ReproError(f"run {run_id}: the record of {metric!r} has no interval: measure it again")
+    return found
+
+
+def _refuse_missing(runs: tuple[Run, ...], runs_dir: Path) -> None:
+    missing = [
+        (runs_dir / run.run_id / name, rule)
+        for run in runs
+        for name, rule in MADE_BY.items()
+        if not (runs_dir / run.run_id / name).is_file()
+    ]
+    if missing:
+        path, rule = missing[0]
+        more = f" (and {len(missing) - 1} more files are missing)" if len(missing) > 1 else ""
+        raise ReproError(
+            f"{path} is missing{more}: the rule `{rule}` makes it, run `snakemake --cores all table5`"
+        )
+
+
+def _check_owner(path: Path, rows: list[Record], run: Run, profile: Profile) -> None:
+    if not rows:
+        raise ReproError(f"{path} holds no records: delete it and run the rule `{MADE_BY[path.name]}` again")
+    for row in rows:
+        if row.run_id != run.run_id or row.profile != profile.name:
+            raise ReproError(
+                f"{path} holds a record of run {row.run_id!r}, profile {row.profile!r}, not of run "
+                f"{run.run_id!r}, profile {profile.name!r}: delete it and run the rule "
+                f"`{MADE_BY[path.name]}` again"
+            )
+
+
+def _check_schedule(run: Run, profile: Profile, by_key: dict[tuple[str, str], Record]) -> None:
+    geometry = profile.geometry.with_chunk_frames(run.chunk_frames)
+    expected = Schedule.parse(run.schedule, geometry.chunks, cycle=run.cycle, steps=run.steps).paper_nfe
+    counted = record_of(by_key, run.run_id, "paper_nfe").value
+    if counted != expected:
+        raise ReproError(
+            f"run {run.run_id}: schedule {run.schedule} has a paper NFE of {expected}, its quality.json says "
+            f"{counted:g}: runs.csv changed since, sample and evaluate again"
+        )
+
+
+def _read_scores(path: Path, columns: list[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise ReproError(
+            f"{path} cannot be read ({error}): delete it and run the rule `evaluate` again"
+        ) from error
+    absent = [c for c in columns if c not in table.columns or table[c].isna().any()]
+    if absent or table.empty:
+        raise ReproError(
+            f"{path} has no rows, or gaps in column {', '.join(absent or columns)}: delete it and run "
+            "the rule `evaluate` again"
+        )
+    return table
+
+
+def _one_value(what: str, found: set[tuple]) -> tuple:
+    """What every (run_id, value…) shares after its run_id. Raises ReproError naming two that differ."""
+    ordered = sorted(found)
+    for item in ordered:
+        if item[1:] != ordered[0][1:]:
+            raise ReproError(
+                f"runs {ordered[0][0]} and {item[0]} differ in {what} ({ordered[0][1:]} and {item[1:]}): "
+                "rows of one table are measured together, run them again"
+            )
+    return ordered[0][1:]

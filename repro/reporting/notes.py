@@ -1,0 +1,66 @@
+"""Sentences about a table, made from its data: names, how to read it, what speaks against what."""
+
+import pandas as pd
+
+from repro.reporting.gather import Gathered
+
+NAMES = {
+    "temporal": "Temporal, %",
+    "frame": "Frame, %",
+    "text": "Text, %",
+    "total": "Total, %",
+    "in_flight_latency_s": "In-flight latency, s",
+    "throughput_fps": "Throughput, frame/s",
+}
+"""Metric → the name and unit a reader sees."""
+
+_READING = {
+    "mini": "mini numbers are compared with the paper in direction, not in value: another model, another "
+    "world, measures of the same names",
+    "wan": "wan timings are compared with the paper in value; its quality needs real weights",
+    "smoke": "smoke numbers show that the workflow runs; they are compared with nothing",
+}
+
+
+def reading(profile: str) -> str:
+    """How numbers of a profile may be compared with the paper's."""
+    return _READING.get(profile, f"profile {profile}: compare with the paper in direction, not in value")
+
+
+def notes(gathered: Gathered, printed: dict, quality: pd.DataFrame) -> tuple[str, ...]:
+    """What a reader needs beside the numbers."""
+    seeds = gathered.seeds
+    plural = "s" if len(seeds) > 1 else ""
+    covers = (
+        "prompts within training seeds" if plural else "prompts only, the training itself is not repeated"
+    )
+    how = reading(gathered.profile)
+    lines = [
+        f"{how[0].upper()}{how[1:]}.",
+        f"Profile {gathered.profile}: {gathered.prompts} held-out prompts, {len(seeds)} training "
+        f"seed{plural} ({', '.join(map(str, seeds))}), the same prompts and noise in every row.",
+        f"Quality, ours: mean [95% bootstrap interval over {covers}], in percent; evaluated on "
+        f"{gathered.quality_device}.",
+        f"Timing, ours: median [quartiles] of {gathered.timing_runs} interleaved runs at batch 1 on "
+        f"{gathered.timing_device}, decoding included; the paper's: one NVIDIA H100 at 832×480.",
+        "Paper NFE is 2·Σ(steps), equal within a schedule; forwards are the transformer calls made, cache "
+        "passes included.",
+        f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.",
+    ]
+    if not quality.empty:
+        lines += _verdict_notes(quality)
+    return tuple(lines)
+
+
+def _verdict_notes(quality: pd.DataFrame) -> list[str]:
+    counts = quality["verdict"].value_counts()
+    told = ", ".join(f"{counts.get(v, 0)} {v}" for v in ("reproduced", "contradicted", "unresolved"))
+    lines = [
+        f"Paired differences over the same prompts and seeds, p values Holm-adjusted over {len(quality)} "
+        f"comparisons: {told}."
+    ]
+    against = quality[quality["paper_difference"] < 0]
+    if len(against):
+        cells = ", ".join(f"{r.schedule} {r.metric}" for r in against.itertuples())
+        lines.append(f"The paper's own numbers speak against its claim in: {cells}.")
+    return lines

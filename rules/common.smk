@@ -1,0 +1,181 @@
+# What `--config` says, the profile and the sheets: all of it is checked before a job starts.
+import fcntl
+import os
+import shlex
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from repro.config import check_all, load_profile, load_runs, load_students
+from repro.errors import ReproError
+
+DEFAULTS = {
+    "profile": "mini",
+    "train": False,
+    "checkpoints": "",
+    "device": "cpu",
+    "results": "results",
+}
+
+
+def read_config(given):
+    for key in given:
+        if key not in DEFAULTS:
+            near = get_close_matches(key, DEFAULTS, 1)
+            raise WorkflowError(
+                f"unknown config key {key!r}: "
+                + (f"did you mean {near[0]!r}? " if near else "")
+                + f"The keys are {', '.join(DEFAULTS)}"
+            )
+    values = DEFAULTS | given
+    for key, value in values.items():
+        kind = type(DEFAULTS[key])
+        if not isinstance(value, kind):
+            wanted = "true or false" if kind is bool else "text"
+            raise WorkflowError(f"config key {key}={value!r} must be {wanted}")
+    return values
+
+
+def refuse_folder(folder, why):
+    raise WorkflowError(
+        f"cannot write results to {folder}: {why}. "
+        "Choose another folder with --config results=PATH"
+    )
+
+
+def check_writable(folder):
+    """Refuse a results folder that cannot be made or written, before anything is planned."""
+    nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not nearest.is_dir():
+        refuse_folder(folder, f"{nearest} is not a folder")
+    if not os.access(nearest, os.W_OK):
+        refuse_folder(folder, f"{nearest} is read-only")
+
+
+def hold_lock():
+    """One run at a time in a results folder.
+
+    Snakemake's own lock outlives a killed run; the kernel drops this one with the process.
+    """
+    global lock_file
+    folder = Path(OUT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock_file = (folder / ".lock").open("w")
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        refuse_folder(folder, "another run is writing it; wait until that has ended")
+    except OSError as error:
+        refuse_folder(folder, error.strerror)
+
+
+def not_landed(target):
+    """Input function that stops the planning of a target whose part is not there yet."""
+
+    def stop(wildcards):
+        raise WorkflowError(
+            f"{target} has not landed yet: the targets that work are {', '.join(TABLES)}"
+        )
+
+    return stop
+
+
+def runs_of(table):
+    rows = [
+        r.run_id for r in RUNS.values() if table in r.tables.replace(";", " ").split()
+    ]
+    if not rows:
+        raise WorkflowError(
+            f"config/runs.csv gives {table} no run: write {table} in a row's `tables`"
+        )
+    return rows
+
+
+def checkpoints(*names, of_run=False):
+    """Input function: paths of checkpoints, with `of_run` those of the wildcard's run as well.
+
+    A missing one that no rule trains is refused by name.
+    """
+
+    def paths(wildcards):
+        found = [*names, *(run_weights(wildcards.run_id, SEEDS) if of_run else ())]
+        missing = [f for f in weights(*found) if not TRAIN and not Path(f).is_file()]
+        if missing:
+            raise WorkflowError(
+                f"checkpoint {missing[0]} is missing: restore it with `git checkout {missing[0]}`, "
+                "or train your own with --config train=true"
+            )
+        return weights(*found)
+
+    return paths
+
+
+def run_weights(run_id, seeds):
+    """Names of the checkpoints that generating a run needs."""
+    run = RUNS[run_id]
+    return [f"{run.student}-s{s}" for s in seeds] + [
+        "tiny" if run.decoder == "tiny" else "vae"
+    ]
+
+
+def row(wildcards):
+    """The run's row of runs.csv: a changed row, and only that, is run again."""
+    return RUNS[wildcards.run_id].model_dump_json()
+
+
+def weights(*names):
+    return [f"{CHECKPOINTS}/{name}.safetensors" for name in names]
+
+
+def table_files(number):
+    stem = f"{OUT}/tables/table{number}"
+    return multiext(stem, ".csv", "_pairs.csv", "_ratios.csv", ".md", ".html", ".tex")
+
+
+def report_files(number):
+    """What the target `table<number>` asks for."""
+    return [
+        f"{OUT}/metrics.csv",
+        *table_files(number),
+        f"{OUT}/notebooks/table{number}.ipynb",
+    ]
+
+
+envvars:
+    "PATH",
+
+
+# Jobs run with the Python that runs Snakemake, whether or not its environment is activated.
+os.environ |= {
+    "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+}
+
+config = read_config(config)
+try:
+    PROFILE, RUNS, STUDENTS = (
+        load_profile(config["profile"]),
+        load_runs(),
+        load_students(),
+    )
+    check_all(PROFILE)
+except ReproError as error:
+    raise WorkflowError(str(error)) from None
+
+DEVICE = config["device"]
+GPU = int(DEVICE.startswith("cuda"))
+SEEDS = PROFILE.evaluation.student_seeds
+OUT = f"{config['results']}/{PROFILE.name}"
+# The smoke profile ships no checkpoints: it makes its own unless it is given some.
+TRAIN = config["train"] or (PROFILE.name == "smoke" and not config["checkpoints"])
+SHIPPED = f"results/published/{PROFILE.name}/checkpoints"
+CHECKPOINTS = config["checkpoints"] or (f"{OUT}/checkpoints" if TRAIN else SHIPPED)
+check_writable(Path(OUT))
+# Options that most verbs share; as a rule's parameter, a changed one runs the rule again.
+SCALE = f"--profile {PROFILE.name} --checkpoints {shlex.quote(CHECKPOINTS)}"
+SETTINGS = f"{SCALE} --device {DEVICE}"
+
+
+wildcard_constraints:
+    run_id="[a-z0-9_]+",

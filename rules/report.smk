@@ -1,0 +1,48 @@
+# Records joined with the paper's numbers, and the notebook that draws them.
+
+
+rule table:
+    input:
+        expand(
+            f"{OUT}/runs/{{run_id}}/{{file}}",
+            run_id=runs_of("table5"),
+            file=["quality.json", "scores.csv", "timing.json"],
+        ),
+        "config/paper_tables.csv",
+    output:
+        f"{OUT}/metrics.csv",
+        table_files(5),
+    log:
+        f"{OUT}/logs/table5.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        profile=PROFILE.name,
+        runs=lambda wildcards, input: os.path.dirname(os.path.dirname(input[0])),
+        out=lambda wildcards, output: os.path.dirname(output[0]),
+    message:
+        "write table 5"
+    shell:
+        "python -m repro table 5 --profile {params.profile} --runs {params.runs:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule notebook:
+    input:
+        rules.table.output,
+        expand(f"{OUT}/runs/{{run_id}}/frames.npz", run_id=runs_of("table5")),
+        source="notebooks/table5.py",
+    output:
+        f"{OUT}/notebooks/table5.ipynb",
+    log:
+        f"{OUT}/logs/notebook_table5.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        profile=PROFILE.name,
+        results=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
+    message:
+        "run notebooks/table5.py"
+    shell:
+        "python -m repro notebook {input.source} --out {output:q}"
+        " --parameter results={params.results:q} --parameter profile={params.profile} > {log:q} 2>&1"

@@ -1,0 +1,196 @@
+"""The workflow: what it plans, what it refuses, and the smoke profile from training to Table 5."""
+
+import csv
+import fcntl
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from repro.config import ROOT, load_runs, load_students
+
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+PARTS = ("Snakefile", "rules", "profiles", "config", "envs", "repro", "notebooks")
+SMOKE = {"profile": "smoke"}
+
+
+def command(targets, config) -> list[str]:
+    settings = [f"{k}={v}" for k, v in config.items()]
+    return [SNAKEMAKE, "--cores", "2", *targets, "--config", *settings]
+
+
+def snakemake(tree: Path, *targets: str, **config) -> tuple[int, str]:
+    """Exit code and everything that the console shows."""
+    done = subprocess.run(
+        command(targets, config), cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return done.returncode, done.stdout
+
+
+def planned(output: str) -> dict[str, int]:
+    """Rule → number of jobs, from the statistics of a dry run."""
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)}
+
+
+def copy_tree(folder: Path) -> Path:
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the workflow without results; tests that use it leave none."""
+    return copy_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture
+def given(tmp_path):
+    """A folder with a file for every checkpoint name: planning looks at names only."""
+    names = ["judge", "real", "tiny", "vae", "text_encoder", *(f"{s}-s0" for s in load_students())]
+    for name in names:
+        (tmp_path / f"{name}.safetensors").touch()
+    return tmp_path
+
+
+def test_smoke_plans_training_and_every_run(tree):
+    code, output = snakemake(tree, "-n", "table5", **SMOKE)
+    assert code == 0, output
+    jobs = planned(output)
+    runs = sum("table5" in r.tables for r in load_runs().values())
+    assert jobs["sample"] == jobs["evaluate"] == runs
+    assert jobs["train_student"] == len(load_students())
+    assert {n: jobs[n] for n in ("train_judge", "prompts", "time", "table", "notebook")} == {
+        "train_judge": 1, "prompts": 1, "time": 1, "table": 1, "notebook": 1,
+    }  # fmt: skip
+    assert not (tree / "results").exists()
+
+
+def test_mini_trains_nothing_when_it_has_checkpoints(tree, given):
+    code, output = snakemake(tree, "-n", "table5", checkpoints=given)
+    assert code == 0, output
+    jobs = planned(output)
+    assert jobs["sample"] == jobs["evaluate"] == sum("table5" in r.tables for r in load_runs().values())
+    assert not [name for name in jobs if name.startswith("train")]
+
+
+def test_missing_checkpoint_is_named_before_any_job(tree, given):
+    (given / "judge.safetensors").unlink()
+    code, output = snakemake(tree, "table5", checkpoints=given)
+    assert code == 1
+    assert f"checkpoint {given}/judge.safetensors is missing: restore it with" in output
+    assert not (tree / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "config", "message"),
+    [
+        ("table3", {}, "table3 has not landed yet: the targets that work are table5"),
+        ("table10", {}, "No rule to produce table10"),
+        ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),
+        ("table5", {"train": "maybe"}, "config key train='maybe' must be true or false"),
+        (
+            "table5",
+            {"results": "Snakefile"},
+            "Snakefile is not a folder. Choose another folder",
+        ),
+    ],
+)
+def test_refused_in_one_sentence_before_any_job(tree, target, config, message):
+    code, output = snakemake(tree, target, **(SMOKE | config))
+    assert code == 1
+    assert len([line for line in output.splitlines() if message in line]) == 1, output
+    assert "Job stats" not in output
+    assert not (tree / "results").exists()
+
+
+def test_two_runs_in_one_results_folder_are_refused(tree, tmp_path):
+    lock = tmp_path / "smoke" / ".lock"
+    lock.parent.mkdir()
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        code, output = snakemake(tree, "table5", results=tmp_path, **SMOKE)
+    assert code == 1 and "another run is writing it" in output
+    assert sorted(lock.parent.iterdir()) == [lock]
+
+
+def keep_schedules(tree: Path, *schedules: str) -> list[str]:
+    """Cut runs.csv to the runs of a few schedules; returns the run_ids."""
+    path = tree / "config" / "runs.csv"
+    rows = [r for r in csv.DictReader(path.open(newline="")) if r["schedule"] in schedules]
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return [r["run_id"] for r in rows]
+
+
+def kill_when(tree: Path, appears: Path, seconds: float = 60) -> None:
+    """Start the workflow and kill it and its jobs, as a power cut would, once a file appears."""
+    running = subprocess.Popen(
+        command(["table5"], SMOKE),
+        cwd=tree,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + seconds
+    while not appears.exists() and running.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert running.poll() is None and appears.exists()
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+
+
+@pytest.mark.slow
+def test_smoke_end_to_end(tmp_path):
+    """Training to notebook; nothing to do afterwards; a killed run goes on to the same numbers."""
+    tree = copy_tree(tmp_path)
+    runs = keep_schedules(tree, "4322222", "4444444")
+    code, output = snakemake(tree, "table5", **SMOKE)
+    assert code == 0, output
+    out = tree / "results" / "smoke"
+
+    for run in runs:
+        for name in ("quality.json", "timing.json"):
+            records = json.loads((out / "runs" / run / name).read_text())
+            assert records and all(math.isfinite(r["value"]) and r["run_id"] == run for r in records)
+        assert (out / "runs" / run / "scores.csv").is_file()
+        assert not (out / "runs" / run / "clips.npy").exists(), "clips are temporary"
+    table = pd.read_csv(out / "tables" / "table5.csv")
+    assert list(table["run_id"]) == runs
+    assert table[["total", "throughput_fps"]].notna().all(axis=None)
+    assert all((out / "tables" / f"table5.{kind}").stat().st_size for kind in ("md", "html", "tex"))
+    assert set(pd.read_csv(out / "metrics.csv")["run_id"]) == set(runs)
+    assert (out / "notebooks" / "table5.ipynb").is_file()
+    assert len(list((out / "logs").rglob("*.log"))) == 4 + 2 * len(runs) + 5 + len(load_students())
+
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"}
+    code, output = snakemake(tree, "table5", **SMOKE)
+    assert code == 0 and "Nothing to be done" in output, output
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+    quality = out / "runs" / runs[0] / "quality.json"
+    log = out / "logs" / "sample" / f"{runs[0]}.log"
+    numbers = quality.read_bytes()
+    for path in (quality, log, out / "tables" / "table5.csv"):
+        path.unlink()
+    kill_when(tree, log)
+    assert not quality.exists()
+    code, output = snakemake(tree, "table5", **SMOKE)
+    assert code == 0, output
+    assert quality.read_bytes() == numbers
+    assert not [p for p in out.rglob("clips.*")]
