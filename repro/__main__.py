@@ -167,6 +167,31 @@ def evaluate(
     measure(_profile(profile, count, seeds), row, clips, prompts, checkpoints, out, device)
 
 
+@app.command()
+def preview(
+    source: Annotated[str, typer.Argument(help="real, reconstruction, teacher, or a checkpoint such as ode")],
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="contact sheet, .png; the scores go beside it as .json")],
+    profile: ProfileName = "mini",
+    count: Annotated[int, typer.Option(help="held-out prompts")] = 16,
+    steps: Annotated[int, typer.Option(help="Euler steps of the teacher; 0 takes the profile's")] = 0,
+    run: Annotated[str, typer.Option(help="row of runs.csv that a causal checkpoint generates by")] = (
+        "diagonal_4322222"
+    ),
+    decoder: Annotated[str, typer.Option(help="tiny or full")] = "tiny",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Sample a model, write a contact sheet and print its scores."""
+    from repro.evaluation.preview import preview as look
+
+    _torch(threads, device)
+    config = load_profile(profile)
+    row = _row(load_runs(), run, "run", "runs.csv").model_copy(update={"decoder": decoder})
+    scores = look(config, source, row, checkpoints, count, steps or config.flow.teacher_steps, out, device)
+    typer.echo(f"{source}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+
+
 @app.command("time")
 def time_runs(
     runs: Annotated[str, typer.Option(help="run_ids, separated by commas; they are interleaved")],
@@ -197,6 +222,19 @@ def table(
     from repro.reporting.tables import build
 
     build(number, profile, runs, out)
+
+
+@app.command()
+def notebook(
+    source: Annotated[Path, typer.Argument(help="percent-format notebook, such as notebooks/table5.py")],
+    out: Annotated[Path, typer.Option(help="executed notebook, .ipynb")],
+    parameter: Annotated[list[str] | None, typer.Option(help="name=value, as often as needed")] = None,
+):
+    """Execute a notebook with parameters; the same results give the same bytes."""
+    from repro.reporting.notebooks import execute
+
+    pairs = dict(p.partition("=")[::2] for p in parameter or [])
+    execute(source, out, pairs)
 
 
 @app.command()

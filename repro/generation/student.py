@@ -18,10 +18,15 @@ from repro.models.wan import WanDiT
 from repro.schedule import Schedule
 
 
-def load_student(profile: Profile, name: str, seed: int, checkpoints: Path, device) -> WanDiT:
+def load_dit(profile: Profile, name: str, checkpoints: Path, device) -> WanDiT:
+    """The frozen DiT of the checkpoint `<name>.safetensors`."""
     model = WanDiT(presets.from_profile(profile))
-    weights.load_into(model, Path(checkpoints) / f"{name}-s{seed}.safetensors")
+    weights.load_into(model, Path(checkpoints) / f"{name}.safetensors")
     return model.to(device).requires_grad_(False).eval()
+
+
+def load_student(profile: Profile, name: str, seed: int, checkpoints: Path, device) -> WanDiT:
+    return load_dit(profile, f"{name}-s{seed}", checkpoints, device)
 
 
 class ForwardCounter:

@@ -4,6 +4,7 @@ Legend: B captions, L text tokens, E text width.
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 
 import torch
@@ -37,7 +38,7 @@ def word_tokenizer():
 def check_words(caption: str) -> None:
     """Raise ReproError that names a word the encoder was never shown, and its neighbours."""
     known = vocabulary()
-    for word in words(caption):
+    for word in re.findall(r"[^\s,:.]+", caption.lower()):
         if word not in known:
             near = difflib.get_close_matches(word, known, 3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {', '.join(known)}"

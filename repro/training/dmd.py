@@ -20,8 +20,9 @@ from repro.models import weights
 from repro.models.kv_cache import KVCache
 from repro.models.wan import WanDiT
 from repro.schedule import Schedule
+from repro.training.capture import captured
 from repro.training.data import split_scenes
-from repro.training.loop import Task, adamw, descend, ema_copy, run
+from repro.training.loop import Task, adamw, apply_gradients, descend, ema_copy, run
 from repro.training.teacher import autocast, compile_blocks, flow_matching_loss, load_teacher
 
 NORMALIZER_FLOOR = 1e-2
@@ -87,11 +88,14 @@ class Distillation:
                 grad_forward=self.student if grad else None,
             ).float()
 
-    def critic_loss(self, text_BLE: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Flow matching of the critic on a detached rollout."""
+    def critic_batch(self, text_BLE: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """A detached rollout with its noise, noise levels and text: the arguments of `critic_loss`."""
         x0 = self.generate(text_BLE, generator, grad=False)
         sigma = score_sigma(len(x0), self.fit, self.profile.flow.shift, generator)
-        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
+        return x0, torch.randn(x0.shape, generator=generator, device=x0.device), sigma, text_BLE
+
+    def critic_loss(self, x0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor, text_BLE: torch.Tensor):
+        """Flow matching of the critic."""
         with autocast(self.device):
             return flow_matching_loss(self.critic, x0, noise, sigma, self.critic.text_context(text_BLE))
 
@@ -129,6 +133,9 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
         null = encoder([""] * fit.batch).float()
     generator_adamw = adamw(student.parameters(), fit)
     critic_adamw = adamw(critic.parameters(), fit, lr=fit.critic_lr)
+    critic_gradients = captured(
+        lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device
+    )
 
     def prompts(generator: torch.Generator) -> torch.Tensor:
         return texts[torch.randint(len(texts), (fit.batch,), generator=generator, device=device)]
@@ -136,11 +143,11 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
     def step(iteration: int, generator: torch.Generator) -> dict:
         updates = fit.critic_updates + (fit.critic_warmup if iteration == 0 else 0)
         for _ in range(updates):
-            critic_loss = distillation.critic_loss(prompts(generator), generator)
-            descend(critic_loss, critic_adamw, fit.clip_norm)
+            critic_loss = critic_gradients(*distillation.critic_batch(prompts(generator), generator))["loss"]
+            apply_gradients(critic_adamw, fit.clip_norm)
         loss, logs = distillation.generator_loss(prompts(generator), null, generator)
         norm = descend(loss, generator_adamw, fit.clip_norm)
-        return {"loss": loss.detach(), "critic_loss": critic_loss.detach(), "grad_norm": norm} | logs
+        return {"loss": loss.detach(), "critic_loss": critic_loss, "grad_norm": norm} | logs
 
     return Task(
         row.student,

@@ -103,7 +103,7 @@ def _texture(name: str, x: torch.Tensor, y: torch.Tensor, u: torch.Tensor) -> to
     tau = 2 * math.pi
     match name:
         case "stripes":
-            a = math.pi * u[:, 0]
+            a = math.pi / 2 * (u[:, 0] - 0.5)  # steep enough that a sideways pan shows
             return _soft(
                 torch.sin(tau * ((1.6 + 0.8 * u[:, 1]) * (x * torch.cos(a) + y * torch.sin(a)) + u[:, 2])), 5
             )

@@ -183,6 +183,8 @@ def parse_caption(text: str) -> Scene:
         raise ReproError(
             f"caption {text!r} names {len(nouns)} sprites; write one or two as 'a small red star'"
         )
+    if len({shape for _, _, shape in nouns}) < len(nouns):
+        raise ReproError(f"caption {text!r}: two sprites need two shapes ({', '.join(SHAPES)})")
     motions = dict(_MOTION.findall(plain))
     sprites = tuple(
         Sprite(

@@ -73,7 +73,7 @@ def test_each_loss_reaches_exactly_its_network(distillation, text):
     distillation.generator_loss(text, text * 0, generator_for(0))[0].backward()
     assert receivers(distillation) == {"student"}
     distillation.student.zero_grad(set_to_none=True)
-    distillation.critic_loss(text, generator_for(0)).backward()
+    distillation.critic_loss(*distillation.critic_batch(text, generator_for(0))).backward()
     assert receivers(distillation) == {"critic"}
 
 

@@ -1,0 +1,125 @@
+"""Clips of a run → scores: batches, undefined cells, clips that do not fit."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from repro.config import load_runs
+from repro.errors import ReproError
+from repro.evaluation import metrics, quality
+from repro.models import weights
+from repro.world.judge import Judge
+from repro.world.render import render
+from repro.world.scene import sample
+
+SCENES = [sample(3, i) for i in range(10)]
+CAPTIONS = [s.caption for s in SCENES]
+
+
+@pytest.fixture
+def judge():
+    torch.manual_seed(0)
+    return Judge().requires_grad_(False).eval()
+
+
+@pytest.fixture
+def clips(smoke):
+    return render(SCENES, smoke.geometry).numpy()
+
+
+def test_scores_do_not_depend_on_the_judges_batch(judge, clips):
+    whole = quality.score_clips(judge, clips, CAPTIONS, "test", "cpu")
+    assert len(whole) == 10 > quality.JUDGE_BATCH
+    alone = [quality.score_clips(judge, clips[i : i + 1], CAPTIONS[i : i + 1], "test", "cpu") for i in (1, 9)]
+    expected = whole.loc[[1, 9]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(pd.concat(alone, ignore_index=True), expected, atol=1e-5)
+    features = quality.clip_features(judge, clips, "cpu")
+    np.testing.assert_allclose(features[9:], quality.clip_features(judge, clips[9:], "cpu"), atol=1e-5)
+
+
+def scores(values, column) -> pd.DataFrame:
+    return pd.DataFrame({"seed": 0, "prompt": range(len(values)), column: values})
+
+
+def test_only_the_measures_of_pairs_may_leave_prompts_out():
+    values = [0.2, np.nan, 0.4, np.nan]
+    for column in quality.UNDEFINED_FOR_ONE_SPRITE:
+        value, low, high, n = quality.interval(scores(values, column), column, np.random.default_rng(0), 200)
+        assert (
+            value == pytest.approx(0.3)
+            and n == 2
+            and low == pytest.approx(0.2)
+            and high == pytest.approx(0.4)
+        )
+    with pytest.raises(ReproError, match="4 values, 2 of them missing"):
+        quality.interval(scores(values, "color"), "color", np.random.default_rng(0), 200)
+
+
+def test_missing_and_broken_clips_are_named(tmp_path):
+    path = tmp_path / "clips.npy"
+    with pytest.raises(ReproError, match=r"clips .*clips\.npy are missing: make them"):
+        quality.read_clips(path)
+    np.save(path, np.zeros((2, 3), np.uint8))
+    with pytest.raises(ReproError, match="cannot be read"):
+        quality.read_clips(path)  # the counts beside it are missing
+    path.with_suffix(".json").write_text('{"forwards": 17}')
+    loaded, counts = quality.read_clips(path)
+    assert loaded.shape == (2, 3) and counts == {"forwards": 17}
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ReproError, match="cannot be read"):
+        quality.read_clips(path)
+
+
+@pytest.fixture
+def folder(tmp_path, smoke, judge, clips):
+    """Six clips, their prompts and the checkpoints that an evaluation reads."""
+    row = load_runs()["diagonal_4322222"]
+    np.save(tmp_path / "clips.npy", clips[:6])
+    (tmp_path / "clips.json").write_text('{"forwards": 17, "paper_nfe": 34}')
+    weights.save(tmp_path / "judge.safetensors", judge, {})
+    weights.save(tmp_path / "prompts.safetensors", {"text": torch.zeros(6, 1, 1)}, {"captions": CAPTIONS[:6]})
+    features = torch.from_numpy(quality.clip_features(judge, clips, "cpu"))
+    weights.save(tmp_path / "real.safetensors", {"features": features}, {}, dtype=None)
+    for name in (f"{row.student}-s0", "tiny", "text_encoder"):
+        weights.save(tmp_path / f"{name}.safetensors", {"x": torch.zeros(1)}, {})
+    return tmp_path
+
+
+def test_an_evaluation_writes_every_measure_once_and_twice_the_same(smoke, folder):
+    row = load_runs()["diagonal_4322222"]
+    for out in ("a", "b"):
+        quality.evaluate(
+            smoke, row, folder / "clips.npy", folder / "prompts.safetensors", folder, folder / out, "cpu"
+        )
+    for name in ("quality.json", "scores.csv"):
+        assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
+    rows = {r["metric"]: r for r in json.loads((folder / "a/quality.json").read_text())}
+    names = {*metrics.DIMENSIONS, *metrics.AGGREGATES, "kernel_distance", "forwards", "paper_nfe"}
+    assert rows.keys() == names and rows["forwards"]["value"] == 17
+    table = pd.read_csv(folder / "a/scores.csv")
+    assert rows["total"]["value"] == pytest.approx(table["total"].mean(), abs=1e-6)
+    assert all(rows[n]["low"] <= rows[n]["value"] <= rows[n]["high"] for n in metrics.DIMENSIONS)
+    assert rows["spatial_relationship"]["n"] == sum(len(s.sprites) == 2 for s in SCENES[:6])
+    frames = np.load(folder / "a/frames.npz")
+    assert (
+        np.array_equal(frames["frames"][1, -1], np.load(folder / "clips.npy")[1, -1].transpose(1, 2, 0))
+        and list(frames["captions"]) == CAPTIONS[:3]
+    )
+
+
+def test_a_wrong_number_of_clips_is_refused_before_anything_is_written(smoke, folder):
+    np.save(folder / "clips.npy", np.load(folder / "clips.npy")[:5])
+    with pytest.raises(ReproError, match="holds 5 clips, but 6 prompts × 1 training seeds"):
+        quality.evaluate(
+            smoke,
+            load_runs()["diagonal_4322222"],
+            folder / "clips.npy",
+            folder / "prompts.safetensors",
+            folder,
+            folder / "out",
+            "cpu",
+        )
+    assert not (folder / "out").exists()
