@@ -43,7 +43,8 @@ class Vae(nn.Module):
         """Unclamped video of unnormalised latents; the whole video at once, equal to the stream."""
         from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 
-        folded = self.model.decoder(self.model.post_quant_conv(z_BFCHW.transpose(1, 2)))
+        z = self.model.post_quant_conv(z_BFCHW.transpose(1, 2))
+        folded = self.model.decoder(z, first_chunk=True)
         return unpatchify(folded, self.model.config.patch_size).transpose(1, 2) * 0.5 + 0.5
 
     def decode(self, latents_BFCHW: torch.Tensor) -> torch.Tensor:
@@ -110,7 +111,9 @@ def build(profile: Profile) -> Vae:
     """Untrained VAE at the widths of a profile.
 
     Small widths waste a GPU and a CPU alike at full resolution, so pixels are folded 2×2 into
-    channels first, as Wan2.2's VAE does; two more halvings give the same 8×8.
+    channels first, as Wan2.2's VAE does; two more halvings give the same 8×8. Also as there, pixels
+    are carried past every block by averaging down and repeating up, so that training starts from a
+    blurred picture instead of noise.
     """
     from diffusers import AutoencoderKLWan
 
@@ -125,6 +128,7 @@ def build(profile: Profile) -> Vae:
         in_channels=3 * FOLD**2,
         out_channels=3 * FOLD**2,
         patch_size=FOLD,
+        is_residual=True,
     )
     plain, whole = _whole_resample()
     for layer in model.modules():

@@ -10,7 +10,8 @@ from repro.config import Fit, Profile
 from repro.models import taehv, vae, weights
 from repro.training.data import pixel_pool, split_scenes
 from repro.training.capture import captured
-from repro.training.loop import Task, adamw, apply_gradients, ema_copy, run
+from repro.training.loop import Task, ema_copy, run
+from repro.training.optimizer import muon
 from repro.training.teacher import autocast
 
 PHASES = ((0.40, 1, 4.0), (0.30, 5, 1.0), (0.30, 11, 1.0))
@@ -77,7 +78,7 @@ def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
     fit = profile.vae_fit
     torch.manual_seed(seed)
     model = vae.build(profile).to(device)
-    optimizer = adamw(model.parameters(), fit)
+    optimizer = muon([model], fit, ("conv_in", "conv_out", "quant_conv"))
 
     def losses(video: torch.Tensor, weight: torch.Tensor, noise: torch.Tensor) -> dict:
         with autocast(device):
@@ -97,10 +98,10 @@ def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
             *profile.geometry.latent_shape[1:],
         )
         scalars = gradients(video, weight, torch.randn(shape, generator=generator, device=device))
-        return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
+        return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
     return Task(
-        "vae", {"vae": model}, {"adamw": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit)
+        "vae", {"vae": model}, {"muon": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit)
     )
 
 
@@ -143,7 +144,7 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
     fit = profile.tiny_fit
     torch.manual_seed(seed)
     model = taehv.TinyDecoder(profile.autoencoders.tiny_channels, profile.geometry.latent_channels).to(device)
-    optimizer = adamw(model.parameters(), fit)
+    optimizer = muon([model], fit, ("decoder.1.", f"decoder.{len(model.decoder) - 1}."))
 
     def losses(video: torch.Tensor, weight: torch.Tensor) -> dict:
         with autocast(device):
@@ -156,10 +157,10 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
 
     def step(iteration: int, generator: torch.Generator) -> dict:
         scalars = gradients(*windows.draw(fit, iteration, generator))
-        return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
+        return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
     return Task(
-        "tiny", {"tiny": model}, {"adamw": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit)
+        "tiny", {"tiny": model}, {"muon": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit)
     )
 
 

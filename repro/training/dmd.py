@@ -22,7 +22,8 @@ from repro.models.wan import WanDiT
 from repro.schedule import Schedule
 from repro.training.capture import captured
 from repro.training.data import split_scenes
-from repro.training.loop import Task, adamw, apply_gradients, descend, ema_copy, run
+from repro.training.loop import Task, ema_copy, run
+from repro.training.optimizer import adamw
 from repro.training.teacher import autocast, compile_blocks, flow_matching_loss, load_teacher
 
 NORMALIZER_FLOOR = 1e-2
@@ -131,8 +132,8 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
     with torch.no_grad():
         texts = torch.cat([encoder(captions[i : i + 512]) for i in range(0, len(captions), 512)]).float()
         null = encoder([""] * fit.batch).float()
-    generator_adamw = adamw(student.parameters(), fit)
-    critic_adamw = adamw(critic.parameters(), fit, lr=fit.critic_lr)
+    generator_adamw = adamw(student, fit)
+    critic_adamw = adamw(critic, fit, lr=fit.critic_lr)
     critic_gradients = captured(
         lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device
     )
@@ -144,9 +145,9 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
         updates = fit.critic_updates + (fit.critic_warmup if iteration == 0 else 0)
         for _ in range(updates):
             critic_loss = critic_gradients(*distillation.critic_batch(prompts(generator), generator))["loss"]
-            apply_gradients(critic_adamw, fit.clip_norm)
+            critic_adamw.step(fit.clip_norm)
         loss, logs = distillation.generator_loss(prompts(generator), null, generator)
-        norm = descend(loss, generator_adamw, fit.clip_norm)
+        norm = generator_adamw.descend(loss, fit.clip_norm)
         return {"loss": loss.detach(), "critic_loss": critic_loss, "grad_norm": norm} | logs
 
     return Task(

@@ -8,8 +8,10 @@ import torch.nn.functional as nnf
 
 from repro.config import Profile
 from repro.models import weights
+from repro.training.capture import captured
 from repro.training.data import pixel_pool, split_scenes
-from repro.training.loop import Task, adamw, descend, ema_copy, run
+from repro.training.loop import Task, ema_copy, run
+from repro.training.optimizer import muon
 from repro.training.teacher import autocast
 from repro.world.degrade import AESTHETIC, IMAGING, degrade
 from repro.world.judge import CLIP_HEADS, FRAME_STEP, SLOT_HEADS, Judge
@@ -73,19 +75,24 @@ def judge_task(profile: Profile, device, seed: int) -> Task:
     judge = Judge().to(device)
     scenes = split_scenes("train", profile)
     pool, truth = pixel_pool(scenes, profile, device, step=FRAME_STEP), targets(scenes, device)
-    optimizer = adamw(judge.parameters(), fit)
+    optimizer = muon([judge], fit, ("slots", "clip"))
+
+    def losses(video, imaging, aesthetic, *truths) -> dict:
+        with autocast(device):
+            _, features = judge.features(video)
+        logits = judge.heads(features.float())
+        return {"loss": judge_loss(logits, dict(zip(truth, truths, strict=True)), imaging, aesthetic)}
+
+    gradients = captured(losses, judge.parameters(), device)
 
     def step(iteration: int, generator: torch.Generator) -> dict:
         rows = torch.randint(len(scenes), (fit.batch,), generator=generator, device=device)
         video, imaging, aesthetic = corrupt(pool[rows].float() / 255, generator)
-        with autocast(device):
-            _, features = judge.features(video)
-        logits = judge.heads(features.float())
-        loss = judge_loss(logits, {k: v[rows] for k, v in truth.items()}, imaging, aesthetic)
-        return {"loss": loss.detach(), "grad_norm": descend(loss, optimizer, fit.clip_norm)}
+        scalars = gradients(video, imaging, aesthetic, *(v[rows] for v in truth.values()))
+        return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
     return Task(
-        "judge", {"judge": judge}, {"adamw": optimizer}, step, ema={"judge": ema_copy(judge)}, config=str(fit)
+        "judge", {"judge": judge}, {"muon": optimizer}, step, ema={"judge": ema_copy(judge)}, config=str(fit)
     )
 
 

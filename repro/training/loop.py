@@ -20,20 +20,21 @@ from torch import nn
 from repro.config import Fit
 from repro.errors import ReproError
 from repro.files import write_atomic
+from repro.training.optimizer import Optimizer
 
 
 @dataclass
 class Task:
     """One training stage.
 
-    `step(iteration, generator)` does a whole iteration, optimiser steps included (`descend`, or `captured` and `apply_gradients`),
-    and returns scalars to log. `modules` and `optimizers` are checkpointed under their names;
+    `step(iteration, generator)` does a whole iteration, optimiser steps included, and returns scalars
+    to log. `modules` and `optimizers` are checkpointed under their names;
     `ema` maps a name in `modules` to the moving average of that module (see `ema_copy`).
     """
 
     name: str
     modules: dict[str, nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
+    optimizers: dict[str, Optimizer]
     step: Callable[[int, torch.Generator], dict[str, float | torch.Tensor]]
     ema: dict[str, nn.Module] = field(default_factory=dict)
     config: str = ""
@@ -42,28 +43,6 @@ class Task:
 
 def ema_copy(module: nn.Module) -> nn.Module:
     return deepcopy(module).requires_grad_(False).eval()
-
-
-def adamw(parameters, fit: Fit, lr: float | None = None) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        list(parameters), lr=lr or fit.lr, betas=tuple(fit.betas), weight_decay=fit.weight_decay, foreach=True
-    )
-
-
-def apply_gradients(optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.Tensor:
-    """Clip to `clip_norm` and step. Returns the gradient norm before clipping."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, clip_norm, foreach=True)
-    optimizer.step()
-    return norm
-
-
-def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip_norm: float) -> torch.Tensor:
-    """Backpropagate, clip, step, clear. Returns the gradient norm before clipping."""
-    loss.backward()
-    norm = apply_gradients(optimizer, clip_norm)
-    optimizer.zero_grad(set_to_none=True)
-    return norm
 
 
 def lr_factor(iteration: int, fit: Fit) -> float:
@@ -127,9 +106,6 @@ def run(
     folder = Path(folder)
     state_path, log_path = folder / "state.pt", folder / "log.jsonl"
     start = _resume(task, state_path, device)
-    for o in task.optimizers.values():
-        for group in o.param_groups:
-            group.setdefault("base_lr", group["lr"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         kept = []
@@ -154,9 +130,8 @@ def run(
         row = bar.add_task(task.name, total=fit.iterations, completed=start, note="")
         for iteration in range(start, fit.iterations):
             factor = lr_factor(iteration, fit)
-            for o in task.optimizers.values():
-                for group in o.param_groups:
-                    group["lr"] = group["base_lr"] * factor
+            for optimizer in task.optimizers.values():
+                optimizer.scale_lr(factor)
             scalars = task.step(iteration, generator_for(seed, iteration, device=device))
             update_ema(task, fit.ema, iteration)
             bar.update(row, completed=iteration + 1)

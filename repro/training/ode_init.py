@@ -15,8 +15,9 @@ from repro.models.wan import WanDiT, block_causal_mask
 from repro.schedule import STEP_LISTS
 from repro.training.data import split_scenes
 from repro.training.capture import captured
-from repro.training.loop import Task, adamw, apply_gradients, ema_copy, generator_for, run
-from repro.training.teacher import autocast, compile_blocks, load_teacher
+from repro.training.loop import Task, ema_copy, generator_for, run
+from repro.training.optimizer import muon
+from repro.training.teacher import EDGES, autocast, compile_blocks, load_teacher
 
 LEVELS = STEP_LISTS["default"][max(STEP_LISTS["default"])]
 """Every nominal timestep that any schedule uses, highest noise first."""
@@ -61,7 +62,7 @@ def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
     fit, geometry = profile.ode_fit, profile.geometry
     average = ema_copy(student)
     compile_blocks(student, device)
-    optimizer = adamw(student.parameters(), fit)
+    optimizer = muon([student], fit, EDGES)
     sigmas = torch.tensor([nominal_to_sigma(t, profile.flow.shift) for t in LEVELS] + [0.0], device=device)
     mask = block_causal_mask(geometry, device=device)
 
@@ -84,12 +85,12 @@ def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
         x = data["states"][rows[:, None], level_BF, frames].float()
         x0 = data["states"][rows, -1].float()
         scalars = gradients(x, x0, sigmas[level_BF], data["text"][rows])
-        return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
+        return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
     return Task(
         "ode",
         {"ode": student},
-        {"adamw": optimizer},
+        {"muon": optimizer},
         step,
         ema={"ode": average},
         config=f"{profile.dit} {fit}",

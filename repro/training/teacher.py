@@ -11,7 +11,11 @@ from repro.models import presets, text_encoder, vae, weights
 from repro.models.wan import WanDiT
 from repro.training.data import Split, encode_split
 from repro.training.capture import captured
-from repro.training.loop import Task, adamw, apply_gradients, ema_copy, generator_for, run
+from repro.training.loop import Task, ema_copy, generator_for, run
+from repro.training.optimizer import muon
+
+EDGES = ("patch_embedding", "condition_embedder", "scale_shift_table", "proj_out", "shared", "relative_attention")
+"""Parameters of the DiT and the text encoder that are no hidden matrices (see `muon`)."""
 
 
 def autocast(device):
@@ -48,7 +52,7 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
     tokens = encoder.tokenize([*data.captions, ""])
     ids, mask = (t.to(device) for t in tokens)
     null = len(data)
-    optimizer = adamw([*model.parameters(), *encoder.parameters()], fit)
+    optimizer = muon([model, encoder], fit, EDGES)
 
     def losses(x0, noise, sigma, ids_BL, mask_BL) -> dict:
         with autocast(device):
@@ -65,12 +69,12 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
         sigma = shift_sigma(torch.rand(fit.batch, generator=generator, device=device), fit.train_shift)
         noise = torch.randn(x0.shape, generator=generator, device=device)
         scalars = gradients(x0, noise, sigma, ids[rows], mask[rows])
-        return scalars | {"grad_norm": apply_gradients(optimizer, fit.clip_norm)}
+        return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
     return Task(
         "teacher",
         {"teacher": model, "text_encoder": encoder},
-        {"adamw": optimizer},
+        {"muon": optimizer},
         step,
         ema=averages,
         config=f"{profile.dit} {profile.text} {fit}",

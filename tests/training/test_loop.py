@@ -8,25 +8,26 @@ from torch import nn
 
 from repro.config import Fit
 from repro.errors import ReproError
-from repro.training.loop import Task, adamw, descend, ema_copy, lr_factor, run
+from repro.training.loop import Task, ema_copy, lr_factor, run
+from repro.training.optimizer import muon
 
 FIT = Fit(iterations=12, batch=4, lr=0.1, warmup=3, save_every=4, ema=0.9)
 
 
 def task(poison_at: int | None = None, config: str = "a") -> Task:
     torch.manual_seed(0)
-    model = nn.Linear(3, 1)
-    optimizer = adamw(model.parameters(), FIT)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizer = muon([model], FIT, edges=("2.",))
 
     def step(iteration, generator):
         x = torch.randn(FIT.batch, 3, generator=generator)
         loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
         if iteration == poison_at:
             loss = loss * float("nan")
-        return {"loss": loss.detach(), "grad_norm": descend(loss, optimizer, FIT.clip_norm)}
+        return {"loss": loss.detach(), "grad_norm": optimizer.descend(loss, FIT.clip_norm)}
 
     return Task(
-        "toy", {"model": model}, {"adamw": optimizer}, step, ema={"model": ema_copy(model)}, config=config
+        "toy", {"model": model}, {"muon": optimizer}, step, ema={"model": ema_copy(model)}, config=config
     )
 
 
