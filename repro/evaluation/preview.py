@@ -42,7 +42,9 @@ def _teacher(profile: Profile, run: Run, scenes: list, checkpoints: Path, device
     decoder, flow = load_decoder(profile, run.decoder, checkpoints, device), profile.flow
 
     def make(ids: Sequence[int]) -> torch.Tensor:
-        noise = whole_video(prompt_noise(profile.evaluation.seed, ids, profile.geometry, device), profile.geometry)
+        noise = whole_video(
+            prompt_noise(profile.evaluation.seed, ids, profile.geometry, device), profile.geometry
+        )
         with autocast(device):
             texts = (encoder([scenes[i].caption for i in ids]), encoder([""] * len(ids)))
             contexts = [teacher.text_context(t) for t in texts]
@@ -55,7 +57,9 @@ def _teacher(profile: Profile, run: Run, scenes: list, checkpoints: Path, device
 def _causal(profile: Profile, run: Run, scenes: list, checkpoints: Path, device, name: str) -> Make:
     _, encoder = load_teacher(profile, checkpoints, device)
     model = load_dit(profile, name, checkpoints, device)
-    generator = Generator(profile, run, model, load_decoder(profile, run.decoder, checkpoints, device), device)
+    generator = Generator(
+        profile, run, model, load_decoder(profile, run.decoder, checkpoints, device), device
+    )
 
     def make(ids: Sequence[int]) -> torch.Tensor:
         noise = prompt_noise(profile.evaluation.seed, ids, generator.geometry, device)
@@ -77,6 +81,7 @@ def clips_of(
     common = (profile, run, scenes, checkpoints, device)
     match source:
         case "real":
+
             def make(ids):
                 return pixel_pool([scenes[i] for i in ids], profile, device).float() / 255
         case "reconstruction":

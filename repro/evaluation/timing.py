@@ -8,9 +8,9 @@ from rich.progress import track
 
 from repro.config import Profile, Run
 from repro.evaluation.sampling import load_decoder, read_prompts
+from repro.files import sha256
 from repro.generation.noise import prompt_noise
 from repro.generation.spans import Spans
-from repro.files import sha256
 from repro.generation.student import Generator, load_student
 from repro.models import text_encoder, weights
 from repro.reporting import records

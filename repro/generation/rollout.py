@@ -17,6 +17,7 @@ from repro.schedule import Schedule
 
 Forward = Callable[..., torch.Tensor]
 OnChunk = Callable[[int, torch.Tensor], None]
+OnExit = Callable[[torch.Tensor, float], None]
 
 
 def predict_x0(
@@ -33,6 +34,7 @@ def predict_x0(
     return x0_from_velocity(x_BfCHW, v.to(x_BfCHW.dtype), sigma)
 
 
+@torch.no_grad()
 def rollout(
     forward: Forward,
     noise: NoiseSource,
@@ -44,15 +46,14 @@ def rollout(
     shift: float,
     on_chunk: OnChunk | None = None,
     exits: Sequence[int] | None = None,
-    grad_forward: Forward | None = None,
+    on_exit: OnExit | None = None,
     spans: Spans = NO_SPANS,
 ) -> torch.Tensor:
-    """Generate one video chunk by chunk; returns x0 [B, F, C, H, W].
+    """Generate one video chunk by chunk, without gradient; returns x0 [B, F, C, H, W].
 
     `forward` is a `WanDiT` (or a graphed one). `on_chunk(k, x0)` runs as soon as chunk k is clean,
     before any cache pass, so decoding streams. For training, `exits[k]` stops chunk k after that
-    step of its list, and `grad_forward` makes that last forward with gradient; all else runs
-    without.
+    step of its list; `on_exit(x, sigma)` gets the input of every chunk's last forward.
     """
     video = []
     for k in range(schedule.chunks):
@@ -63,18 +64,17 @@ def rollout(
         with spans("denoise", k):
             for step, timestep in enumerate(timesteps[: last + 1]):
                 sigma = nominal_to_sigma(timestep, shift)
-                with torch.no_grad():
-                    x = noise(k, 0) if x0 is None else add_noise(x0, noise(k, step), sigma)
-                graded = grad_forward is not None and step == last
-                with torch.set_grad_enabled(graded):
-                    start = k * x.shape[1]
-                    x0 = predict_x0(grad_forward if graded else forward, x, sigma, context, start, cache)
+                x = noise(k, 0) if x0 is None else add_noise(x0, noise(k, step), sigma)
+                start = k * x.shape[1]
+                x0 = predict_x0(forward, x, sigma, context, start, cache)
         video.append(x0)
+        if on_exit is not None:
+            on_exit(x, sigma)
         if on_chunk is not None:
             on_chunk(k, x0)
         if policy.needs_pass(timesteps[last]):
-            with spans("cache", k), torch.no_grad():
+            with spans("cache", k):
                 sigma = nominal_to_sigma(policy.noise_level, shift)
-                kept = add_noise(x0, noise(k, last + 1), sigma) if sigma > 0 else x0.detach()
+                kept = add_noise(x0, noise(k, last + 1), sigma) if sigma > 0 else x0
                 predict_x0(forward, kept, sigma, context, start, cache)
     return torch.cat(video, dim=1)

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from repro.config import Profile, Run
-from repro.geometry import Geometry
 from repro.generation.cache_policy import CachePolicy
 from repro.generation.noise import NoiseSource
 from repro.generation.rollout import rollout
 from repro.generation.spans import NO_SPANS, Spans
+from repro.geometry import Geometry
 from repro.models import presets, weights
 from repro.models.kv_cache import KVCache
 from repro.models.wan import WanDiT

@@ -63,16 +63,20 @@ class KVCache:
         return min(self.chunk + 1, self.sink + self.window)
 
     @property
+    def seen(self) -> slice:
+        """Tokens of the ring that the current chunk attends to."""
+        return slice(0, self.filled * self.chunk_tokens)
+
+    @property
     def nbytes(self) -> int:
         return self.k_LBTNH.nbytes + self.v_LBTNH.nbytes
 
     def update(
         self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write the current chunk's slot; return the keys and values that attention sees.
+        """Write the current chunk's slot; return the keys and values that attention sees, views of the ring.
 
-        Without gradient both are views of the ring. With gradient the current chunk's own come from
-        the graph and the rest is a copy, so that later writes cannot disturb the backward pass.
+        They carry no gradient: training goes over a finished rollout again (`HistoryCache`).
         """
         if self.chunk < 0:
             raise ReproError("KVCache.begin(chunk) must come before a forward")
@@ -81,16 +85,33 @@ class KVCache:
                 f"cache made for batch {self.batch} × {self.chunk_tokens} tokens got {tuple(k_BTNH.shape[:2])}"
             )
         start = self.slot * self.chunk_tokens
-        here, used = slice(start, start + self.chunk_tokens), self.filled * self.chunk_tokens
-        out = []
-        for ring, now in ((self.k_LBTNH[layer], k_BTNH), (self.v_LBTNH[layer], v_BTNH)):
-            ring[:, here] = now.detach()
-            if now.requires_grad:
-                out.append(
-                    torch.cat(
-                        [ring[:, :start].clone(), now.to(ring.dtype), ring[:, here.stop : used].clone()], 1
-                    )
-                )
-            else:
-                out.append(ring[:, :used])
-        return tuple(out)
+        here, seen = slice(start, start + self.chunk_tokens), self.seen
+        k, v = self.k_LBTNH[layer], self.v_LBTNH[layer]
+        k[:, here], v[:, here] = k_BTNH.detach(), v_BTNH.detach()
+        return k[:, seen], v[:, seen]
+
+
+class HistoryCache(KVCache):
+    """Keeps every chunk of one video, while a chunk still sees no more than its window.
+
+    A rollout fills it without gradient; then one forward over the whole video, with the inputs of
+    the exit steps, repeats all chunks' last forwards at once, with gradient.
+    """
+
+    def __init__(self, config, geometry: Geometry, batch: int, window_frames: int, *, device, dtype):
+        super().__init__(config, geometry, batch, geometry.latent_frames, device=device, dtype=dtype)
+        self.reach = window_frames // geometry.chunk_frames
+
+    @property
+    def seen(self) -> slice:
+        first = max(0, self.chunk + 1 - self.reach)
+        return slice(first * self.chunk_tokens, (self.chunk + 1) * self.chunk_tokens)
+
+    def append_to(
+        self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The given keys and values of a whole video, then the kept ones (mask: `wan.rollout_mask`)."""
+        return (
+            torch.cat([k_BTNH.to(self.k_LBTNH.dtype), self.k_LBTNH[layer]], 1),
+            torch.cat([v_BTNH.to(self.v_LBTNH.dtype), self.v_LBTNH[layer]], 1),
+        )

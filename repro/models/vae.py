@@ -8,7 +8,6 @@ from torch import nn
 
 from repro.config import Profile
 
-
 FOLD = 2
 """Pixels folded into channels, along each side."""
 

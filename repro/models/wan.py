@@ -8,6 +8,7 @@ N heads, H head dim.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as nnf
@@ -16,7 +17,7 @@ from torch import nn
 
 from repro.geometry import Geometry
 from repro.models.attention import Attention, attend, layer_norm, rotary_table, rotate
-from repro.models.kv_cache import KVCache
+from repro.models.kv_cache import HistoryCache, KVCache
 
 
 class WanConfig(BaseModel):
@@ -120,7 +121,13 @@ def gated(x_BTD: torch.Tensor, update_BTD: torch.Tensor, gate_BFD: torch.Tensor)
     return (x_BTD.float() + update.flatten(1, 2)).type_as(x_BTD)
 
 
+def _itself(k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return k_BTNH, v_BTNH
+
+
 class Block(nn.Module):
+    compiled = False
+
     def __init__(self, c: WanConfig):
         super().__init__()
         self.eps = c.eps
@@ -129,34 +136,38 @@ class Block(nn.Module):
         self.ffn = FeedForward(c.dim, c.ffn_dim)
         self.scale_shift_table = nn.Parameter(torch.randn(1, 6, c.dim) / c.dim**0.5)
 
-    def forward(
-        self,
-        x_BTD,
-        modulation_BF6D,
-        cos,
-        sin,
-        text_k,
-        text_v,
-        mask=None,
-        cache: KVCache | None = None,
-        layer: int = 0,
-    ):
-        shift1, scale1, gate1, shift3, scale3, gate3 = (
-            self.scale_shift_table + modulation_BF6D.float()
-        ).unbind(2)
+    def _modulation(self, modulation_BF6D: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Shift, scale and gate of the self-attention, then of the feed-forward, each [B, F, D] in fp32."""
+        return (self.scale_shift_table + modulation_BF6D.float()).unbind(2)
 
-        h = modulate(x_BTD, shift1, scale1, self.eps)
+    def before(self, x_BTD, modulation_BF6D, cos, sin) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rotated queries and keys, and values, [B, T, N, H]."""
+        shift, scale, *_ = self._modulation(modulation_BF6D)
+        h = modulate(x_BTD, shift, scale, self.eps)
         k, v = self.attn1.key_value(h)
-        q, k = rotate(self.attn1.query(h), cos, sin), rotate(k, cos, sin)
-        if cache is not None:
-            k, v = cache.update(layer, k, v)
-            q = q.to(k.dtype)
-        x = gated(x_BTD, self.attn1.project(attend(q, k, v, mask)), gate1)
+        return rotate(self.attn1.query(h), cos, sin), rotate(k, cos, sin), v
 
+    def after(self, x_BTD, attended_BTD, modulation_BF6D, text_k, text_v) -> torch.Tensor:
+        """Everything behind the self-attention."""
+        _, _, gate1, shift3, scale3, gate3 = self._modulation(modulation_BF6D)
+        x = gated(x_BTD, self.attn1.project(attended_BTD), gate1)
         h = layer_norm(x, self.eps, self.norm2.weight, self.norm2.bias).type_as(x)
         x = x + self.attn2.project(attend(self.attn2.query(h), text_k, text_v))
-
         return gated(x, self.ffn(modulate(x, shift3, scale3, self.eps)), gate3)
+
+    def forward(self, x_BTD, modulation_BF6D, cos, sin, text_k, text_v, see, mask=None) -> torch.Tensor:
+        """`see(k, v)` gives the keys and values that the queries attend to.
+
+        Only these change shape along a video, so the halves before and after the attention compile once.
+        """
+        before, after = COMPILED if self.compiled else (Block.before, Block.after)
+        q, k, v = before(self, x_BTD, modulation_BF6D, cos, sin)
+        k, v = see(k, v)
+        return after(self, x_BTD, attend(q.to(k.dtype), k, v, mask), modulation_BF6D, text_k, text_v)
+
+
+COMPILED = tuple(torch.compile(half, dynamic=False) for half in (Block.before, Block.after))
+"""Compiled at their first call; one graph serves all layers of all models of a size."""
 
 
 class WanDiT(nn.Module):
@@ -198,12 +209,15 @@ class WanDiT(nn.Module):
         *,
         start_frame: int = 0,
         cache: KVCache | None = None,
+        history: HistoryCache | None = None,
         mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Velocity [B, F, C, H, W] at one model timestep in [0, 1000] per latent frame.
 
         With `cache`, the latents are the chunk that `cache.begin` named and start at `start_frame`;
-        their keys and values are written to its slot. `mask` is boolean [T, T] over self-attention.
+        their keys and values are written to its slot. With `history`, they are a whole video that
+        also sees the keys and values a rollout kept, as constants, behind its own. `mask` is boolean
+        over self-attention, [T, keys].
         """
         patch = self.config.patch
         x = self.patch_embedding(latents_BFCHW.transpose(1, 2))
@@ -213,8 +227,13 @@ class WanDiT(nn.Module):
         cos, sin = rotary_table(head_dim, start_frame, frames, height, width, x.device)
         embedding, modulation = self.condition_embedder.time(timestep_BF)
         for layer, block in enumerate(self.blocks):
-            ring = () if cache is None else (cache, layer)
-            x = block(x, modulation, cos, sin, context.keys[layer], context.values[layer], mask, *ring)
+            if cache is not None:
+                see = partial(cache.update, layer)
+            elif history is not None:
+                see = partial(history.append_to, layer)
+            else:
+                see = _itself
+            x = block(x, modulation, cos, sin, context.keys[layer], context.values[layer], see, mask)
         shift, scale = (self.scale_shift_table + embedding.float()[:, :, None]).unbind(2)
         x = self.proj_out(modulate(x, shift, scale, self.config.eps))
         x = x.unflatten(2, (patch, patch, -1)).unflatten(1, (frames, height, width))
@@ -233,3 +252,10 @@ def block_causal_mask(
         in_sink = chunk[None, :] < sink_frames // geometry.chunk_frames
         seen &= (behind < window_frames // geometry.chunk_frames) | in_sink
     return seen
+
+
+def rollout_mask(geometry: Geometry, window_frames: int, device="cpu") -> torch.Tensor:
+    """Boolean [T, 2T] for a forward with `history`: a chunk sees itself, then the kept chunks before it."""
+    whole = block_causal_mask(geometry, window_frames, device=device)
+    itself = whole & whole.T
+    return torch.cat([itself, whole & ~itself], dim=1)

@@ -4,12 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as nnf
 
 from repro.config import Fit, Profile
 from repro.models import taehv, vae, weights
-from repro.training.data import pixel_pool, split_scenes
 from repro.training.capture import captured
+from repro.training.data import pixel_pool, split_scenes
 from repro.training.loop import Task, ema_copy, run
 from repro.training.optimizer import muon
 from repro.training.teacher import autocast
@@ -54,9 +53,7 @@ class Windows:
             self.sprites[rows] = (self.pool[rows] != background).any(2, keepdim=True)
         self.per_latent = profile.geometry.temporal_compression
 
-    def draw(
-        self, fit: Fit, iteration: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(self, fit: Fit, iteration: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Video [B, frames, 3, H, W] in [0, 1] and loss weights [B, frames, 1, H, W] of this iteration's phase."""
         device, progress = self.pool.device, (iteration + 0.5) / fit.iterations
         for share, latents, scale in PHASES:
@@ -151,7 +148,10 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
             with torch.no_grad():
                 latents = encoder.encode(video)
             output = model.decode(latents).float()
-        return {"loss": reconstruction(output, video, weight), "squared_error": (output - video).square().mean()}
+        return {
+            "loss": reconstruction(output, video, weight),
+            "squared_error": (output - video).square().mean(),
+        }
 
     gradients = captured(losses, model.parameters(), device)
 

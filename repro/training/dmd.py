@@ -5,6 +5,7 @@ Legend: B batch, F latent frames, C latent channels, H and W latent height and w
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as nnf
@@ -17,8 +18,8 @@ from repro.generation.noise import stream_noise
 from repro.generation.rollout import rollout
 from repro.generation.samplers import guided_velocity
 from repro.models import weights
-from repro.models.kv_cache import KVCache
-from repro.models.wan import WanDiT
+from repro.models.kv_cache import HistoryCache
+from repro.models.wan import WanDiT, rollout_mask
 from repro.schedule import Schedule
 from repro.training.capture import captured
 from repro.training.data import split_scenes
@@ -55,6 +56,14 @@ def score_sigma(batch: int, fit: DmdFit, shift: float, generator: torch.Generato
     return sigma.clamp(low, high)
 
 
+class Rollout(NamedTuple):
+    """Chunks x0 [B, F, C, H, W] of one rollout, and what the last forward of each was given."""
+
+    x0: torch.Tensor
+    x: torch.Tensor
+    sigma_BF: torch.Tensor
+
+
 class Distillation:
     """Student, critic and teacher with the losses between them."""
 
@@ -66,32 +75,39 @@ class Distillation:
         self.policy = POLICIES[row.forcing]
         self.schedule = Schedule.parse(row.schedule, profile.geometry.chunks)
         dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
-        self.cache = KVCache(
+        self.cache = HistoryCache(
             student.config, profile.geometry, self.fit.batch, row.window_frames, device=device, dtype=dtype
         )
+        self.mask = rollout_mask(profile.geometry, row.window_frames, device)
         self.forward = graphed(student, device)
 
-    def generate(self, text_BLE: torch.Tensor, generator: torch.Generator, *, grad: bool) -> torch.Tensor:
-        """One rollout of the true per-chunk schedule with a random exit in every chunk, [B,F,C,H,W]."""
+    def generate(self, text_BLE: torch.Tensor, generator: torch.Generator) -> Rollout:
+        """One rollout of the true per-chunk schedule with a random exit in every chunk."""
         self.cache.reset()
-        with autocast(self.device):
-            with torch.no_grad():
-                context = self.student.text_context(text_BLE)
-            return rollout(
+        inputs, sigmas = [], []
+
+        def on_exit(x: torch.Tensor, sigma: float) -> None:
+            inputs.append(x)
+            sigmas.extend([sigma] * x.shape[1])
+
+        with torch.no_grad(), autocast(self.device):
+            x0 = rollout(
                 self.forward,
                 stream_noise(generator, len(text_BLE), self.profile.geometry),
-                context,
+                self.student.text_context(text_BLE),
                 self.schedule,
                 self.cache,
                 self.policy,
                 shift=self.profile.flow.shift,
                 exits=random_exits(self.schedule, generator),
-                grad_forward=self.student if grad else None,
-            ).float()
+                on_exit=on_exit,
+            )
+        sigma_BF = torch.tensor(sigmas, device=x0.device).expand(len(text_BLE), -1)
+        return Rollout(x0.float(), torch.cat(inputs, 1), sigma_BF)
 
     def critic_batch(self, text_BLE: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         """A detached rollout with its noise, noise levels and text: the arguments of `critic_loss`."""
-        x0 = self.generate(text_BLE, generator, grad=False)
+        x0 = self.generate(text_BLE, generator).x0
         sigma = score_sigma(len(x0), self.fit, self.profile.flow.shift, generator)
         return x0, torch.randn(x0.shape, generator=generator, device=x0.device), sigma, text_BLE
 
@@ -100,30 +116,37 @@ class Distillation:
         with autocast(self.device):
             return flow_matching_loss(self.critic, x0, noise, sigma, self.critic.text_context(text_BLE))
 
-    def generator_loss(
+    @torch.no_grad()
+    def generator_batch(
         self, text_BLE: torch.Tensor, null_BLE: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, dict]:
-        """DMD loss of one rollout with gradient, and what to log."""
-        x0 = self.generate(text_BLE, generator, grad=True)
-        with torch.no_grad(), autocast(self.device):
-            sigma = score_sigma(len(x0), self.fit, self.profile.flow.shift, generator)
-            x = add_noise(x0, torch.randn(x0.shape, generator=generator, device=x0.device), sigma)
-            v_real = guided_velocity(
-                self.teacher,
-                x,
-                sigma,
-                self.teacher.text_context(text_BLE),
-                self.teacher.text_context(null_BLE),
-                self.fit.real_guidance,
-            )
+    ) -> tuple[torch.Tensor, ...]:
+        """A rollout's exit inputs, noise levels and text, and its DMD gradient: the arguments of `generator_loss`."""
+        made = self.generate(text_BLE, generator)
+        with autocast(self.device):
+            sigma = score_sigma(len(made.x0), self.fit, self.profile.flow.shift, generator)
+            noise = torch.randn(made.x0.shape, generator=generator, device=made.x0.device)
+            x = add_noise(made.x0, noise, sigma)
+            contexts = [self.teacher.text_context(text) for text in (text_BLE, null_BLE)]
+            v_real = guided_velocity(self.teacher, x, sigma, *contexts, self.fit.real_guidance)
             v_fake = guided_velocity(self.critic, x, sigma, self.critic.text_context(text_BLE), None, 1.0)
         gradient = dmd_gradient(
-            x0.detach(),
-            x0_from_velocity(x, v_real.float(), sigma),
-            x0_from_velocity(x, v_fake.float(), sigma),
+            made.x0, x0_from_velocity(x, v_real.float(), sigma), x0_from_velocity(x, v_fake.float(), sigma)
         )
-        logs = {"dmd_gradient": gradient.abs().mean(), "latent_std": x0.detach().std()}
-        return dmd_loss(x0, gradient), logs
+        return made.x, made.sigma_BF, text_BLE, gradient
+
+    def generator_loss(
+        self, x: torch.Tensor, sigma_BF: torch.Tensor, text_BLE: torch.Tensor, gradient: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """DMD loss of the latest rollout, whose exit steps are repeated together, with gradient."""
+        with autocast(self.device):
+            context = self.student.text_context(text_BLE)
+            v = self.student(x, sigma_BF * TIMESTEPS, context, history=self.cache, mask=self.mask)
+        x0 = x0_from_velocity(x, v.float(), sigma_BF)
+        return {
+            "loss": dmd_loss(x0, gradient),
+            "dmd_gradient": gradient.abs().mean(),
+            "latent_std": x0.detach().std(),
+        }
 
 
 def student_task(distillation: Distillation, captions: Sequence[str], encoder, row: Student) -> Task:
@@ -137,6 +160,7 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
     critic_gradients = captured(
         lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device
     )
+    generator_gradients = captured(distillation.generator_loss, student.parameters(), device)
 
     def prompts(generator: torch.Generator) -> torch.Tensor:
         return texts[torch.randint(len(texts), (fit.batch,), generator=generator, device=device)]
@@ -146,9 +170,10 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
         for _ in range(updates):
             critic_loss = critic_gradients(*distillation.critic_batch(prompts(generator), generator))["loss"]
             critic_adamw.step(fit.clip_norm)
-        loss, logs = distillation.generator_loss(prompts(generator), null, generator)
-        norm = generator_adamw.descend(loss, fit.clip_norm)
-        return {"loss": loss.detach(), "critic_loss": critic_loss, "grad_norm": norm} | logs
+        batch = distillation.generator_batch(prompts(generator), null, generator)
+        scalars = generator_gradients(*batch)
+        norm = generator_adamw.step(fit.clip_norm)
+        return scalars | {"critic_loss": critic_loss, "grad_norm": norm}
 
     return Task(
         row.student,
@@ -175,7 +200,7 @@ def train_student(
     distillation = Distillation(
         profile,
         row,
-        student.to(device),
+        compile_blocks(student.to(device), device),
         compile_blocks(critic.to(device), device),
         compile_blocks(teacher, device),
         device,

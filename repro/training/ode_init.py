@@ -13,8 +13,8 @@ from repro.generation.samplers import euler
 from repro.models import weights
 from repro.models.wan import WanDiT, block_causal_mask
 from repro.schedule import STEP_LISTS
-from repro.training.data import split_scenes
 from repro.training.capture import captured
+from repro.training.data import split_scenes
 from repro.training.loop import Task, ema_copy, generator_for, run
 from repro.training.optimizer import muon
 from repro.training.teacher import EDGES, autocast, compile_blocks, load_teacher

@@ -31,9 +31,7 @@ class Optimizer:
         common = {"lr": self.lr, "weight_decay": fit.weight_decay}
         self.parts = {"adamw": torch.optim.AdamW(self.others, betas=tuple(fit.betas), foreach=True, **common)}
         if self.matrices:
-            self.parts["muon"] = torch.optim.Muon(
-                self.matrices, adjust_lr_fn="match_rms_adamw", **common
-            )
+            self.parts["muon"] = torch.optim.Muon(self.matrices, adjust_lr_fn="match_rms_adamw", **common)
 
     def scale_lr(self, factor: float) -> None:
         """Set the learning rate to `factor` times the configured one."""

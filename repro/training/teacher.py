@@ -9,12 +9,19 @@ from repro.config import Profile
 from repro.flow import TIMESTEPS, add_noise, shift_sigma, velocity
 from repro.models import presets, text_encoder, vae, weights
 from repro.models.wan import WanDiT
-from repro.training.data import Split, encode_split
 from repro.training.capture import captured
+from repro.training.data import Split, encode_split
 from repro.training.loop import Task, ema_copy, generator_for, run
 from repro.training.optimizer import muon
 
-EDGES = ("patch_embedding", "condition_embedder", "scale_shift_table", "proj_out", "shared", "relative_attention")
+EDGES = (
+    "patch_embedding",
+    "condition_embedder",
+    "scale_shift_table",
+    "proj_out",
+    "shared",
+    "relative_attention",
+)
 """Parameters of the DiT and the text encoder that are no hidden matrices (see `muon`)."""
 
 
@@ -25,10 +32,10 @@ def autocast(device):
 
 
 def compile_blocks(model: WanDiT, device) -> WanDiT:
-    """Compile block by block on a GPU: one graph serves all layers, and start-up takes seconds."""
+    """Compile the blocks' halves on a GPU: one graph each serves all layers, and start-up takes seconds."""
     if torch.device(device).type == "cuda":
         for block in model.blocks:
-            block.compile(dynamic=False)
+            block.compiled = True
     return model
 
 

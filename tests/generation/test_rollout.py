@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from repro.flow import shift_sigma
 from repro.generation.cache_policy import POLICIES, CachePolicy
 from repro.generation.noise import prompt_noise, whole_video
 from repro.generation.rollout import rollout
@@ -107,14 +108,16 @@ def test_chunks_stream_in_order_before_the_cache_pass(untrained, smoke, text):
     assert set(spans.seconds()) == {"denoise", "cache"} and min(spans.seconds().values()) > 0
 
 
-def test_training_exit_gets_the_gradient(untrained, smoke, text):
-    exits = [1, 0, 1, 0, 1, 0, 1]
-    video, calls, _ = generate(untrained, smoke, text, "3", exits=exits, grad_forward=untrained)
+def test_exits_stop_chunks_early_and_report_their_last_input(untrained, smoke, text):
+    exits, seen = [1, 0, 1, 0, 1, 0, 1], []
+    video, calls, _ = generate(
+        untrained, smoke, text, "3", exits=exits, on_exit=lambda x, sigma: seen.append((x, sigma))
+    )
     # Exits at nominal 750 and 1000 are not at the forcing level, so each chunk adds a cache pass.
-    # Graded forwards go to `grad_forward` itself: the counter sees the rest.
-    assert calls == sum(exits) + len(exits)
-    video.square().mean().backward()
-    assert all(p.grad is not None for n, p in untrained.named_parameters() if n.startswith("blocks.0.attn1"))
+    assert calls == sum(e + 1 for e in exits) + len(exits)
+    assert [sigma for _, sigma in seen] == [shift_sigma(0.75, SHIFT) if e else 1.0 for e in exits]
+    assert torch.equal(seen[1][0], prompt_noise(0, range(2), smoke.geometry)(1, 0))
+    assert video.shape == torch.cat([x for x, _ in seen], 1).shape and not video.requires_grad
 
 
 def test_euler_records_the_asked_levels_and_agrees_with_diffusers(untrained, smoke, text):

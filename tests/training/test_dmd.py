@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from repro.config import load_students
+from repro.flow import x0_from_velocity
 from repro.models.wan import WanDiT
 from repro.schedule import Schedule
 from repro.training.dmd import Distillation, dmd_gradient, dmd_loss, random_exits, score_sigma, student_task
@@ -70,11 +71,34 @@ def receivers(distillation):
 
 
 def test_each_loss_reaches_exactly_its_network(distillation, text):
-    distillation.generator_loss(text, text * 0, generator_for(0))[0].backward()
+    batch = distillation.generator_batch(text, text * 0, generator_for(0))
+    distillation.generator_loss(*batch)["loss"].backward()
     assert receivers(distillation) == {"student"}
     distillation.student.zero_grad(set_to_none=True)
     distillation.critic_loss(*distillation.critic_batch(text, generator_for(0))).backward()
     assert receivers(distillation) == {"critic"}
+
+
+def test_exit_steps_repeated_together_equal_the_rollout(distillation, text):
+    """One forward over all chunks, over the kept keys and values, gives what the chunks gave one by one."""
+    made = distillation.generate(text, generator_for(3))
+    student = distillation.student
+    v = student(
+        made.x,
+        made.sigma_BF * 1000,
+        student.text_context(text),
+        history=distillation.cache,
+        mask=distillation.mask,
+    )
+    assert len(made.sigma_BF[0].unique()) > 1
+    torch.testing.assert_close(x0_from_velocity(made.x, v, made.sigma_BF), made.x0, atol=1e-4, rtol=1e-4)
+
+
+def test_every_parameter_of_the_student_learns(distillation, text):
+    batch = distillation.generator_batch(text, text * 0, generator_for(0))
+    distillation.generator_loss(*batch)["loss"].backward()
+    silent = {n for n, p in distillation.student.named_parameters() if p.grad is None or not p.grad.any()}
+    assert not {n for n in silent if not n.endswith("to_k.bias")}, silent
 
 
 def test_distillation_resumes_bit_exactly(tmp_path, smoke, distillation):
