@@ -57,13 +57,12 @@ class World(Section):
 
 
 class Fit(Section):
-    """One optimisation: AdamW with linear warm-up and cosine decay to zero."""
+    """One optimisation: linear warm-up and cosine decay to zero."""
 
     iterations: PositiveInt
     batch: PositiveInt
     lr: PositiveFloat
     warmup: int = 100
-    weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
     clip_norm: PositiveFloat = 1.0
     ema: float = Field(0.999, ge=0, lt=1)

@@ -13,11 +13,11 @@ from repro.training.loop import Task, ema_copy, run
 from repro.training.optimizer import muon
 from repro.training.teacher import autocast
 
-PHASES = ((0.40, 1, 4.0), (0.30, 5, 1.0), (0.30, 11, 1.0))
+PHASES = ((0.40, 1, 4.0), (0.35, 5, 1.0), (0.25, 21, 0.5))
 """Share of the iterations, latent frames of a window, and batch size over `fit.batch`.
 
 Space is learned first, on single pictures. The causal convolutions reach far back, so the last
-phase needs windows long enough to show them their steady state.
+phase shows them whole clips, their steady state included.
 """
 POOL_CLIPS = 4096
 STATISTICS_CLIPS = 256

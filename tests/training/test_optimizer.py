@@ -48,6 +48,26 @@ def test_a_kernel_takes_an_orthogonal_step_of_adamws_size():
     assert step.square().mean().sqrt().item() == pytest.approx(0.2 * FIT.lr, rel=0.3)
 
 
+def test_steps_equal_the_librarys():
+    ours, theirs = network(), network()
+    optimizer = muon([ours], FIT, edges=("1.",))
+    kernels = [p for p in theirs.parameters() if p.ndim > 1]
+    views = [nn.Parameter(p.detach().view(len(p), -1)) for p in kernels]
+    library = torch.optim.Muon(views, lr=FIT.lr, weight_decay=0, adjust_lr_fn="match_rms_adamw")
+    for turn in range(4):
+        for model in (ours, theirs):
+            for i, p in enumerate(model.parameters()):
+                p.grad = torch.randn(p.shape, generator=generator_for(turn, i))
+        for p, v in zip(kernels, views, strict=True):
+            v.grad = p.grad.view(v.shape)
+        optimizer.step(clip_norm=1e9)
+        library.step()
+    start = network()
+    for a, b, c in zip(ours.parameters(), theirs.parameters(), start.parameters(), strict=True):
+        if a.ndim > 1:
+            assert (a - b).norm() < 0.02 * (b - c).norm()
+
+
 def test_a_steps_length_does_not_depend_on_the_gradients_but_follows_the_rate():
     steps = []
     for scale, factor in ((1.0, 1.0), (1e-3, 1.0), (1.0, 0.5)):
