@@ -162,9 +162,7 @@ def _explain(error: ValidationError, where: str) -> ReproError:
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "(whole)"
         if item["type"] == "extra_forbidden":
-            lines.append(
-                f"{where}: unknown key {key!r} (value {item['input']!r}); remove it or correct its spelling"
-            )
+            lines.append(f"{where}: unknown key {key!r} (value {item['input']!r}); remove it or correct its spelling")
         else:
             lines.append(f"{where}: {key} = {item.get('input')!r}: {item['msg']}")
     return ReproError("\n".join(lines))
@@ -203,9 +201,7 @@ def _load_rows(path: Path, model: type[Section], key: str) -> dict:
             except ValidationError as error:
                 raise _explain(error, where) from error
             if getattr(item, key) in rows:
-                raise ReproError(
-                    f"{where}: {key} {getattr(item, key)!r} appears twice; every row needs its own"
-                )
+                raise ReproError(f"{where}: {key} {getattr(item, key)!r} appears twice; every row needs its own")
             rows[getattr(item, key)] = item
     return rows
 

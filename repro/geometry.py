@@ -33,9 +33,7 @@ class Geometry(BaseModel):
         if (self.frames - 1) % self.temporal_compression:
             raise ValueError(f"frames {self.frames} must be 1 + a multiple of {self.temporal_compression}")
         if self.latent_frames % self.chunk_frames:
-            raise ValueError(
-                f"{self.latent_frames} latent frames do not split into chunks of {self.chunk_frames}"
-            )
+            raise ValueError(f"{self.latent_frames} latent frames do not split into chunks of {self.chunk_frames}")
         return self
 
     @property

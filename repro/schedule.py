@@ -71,9 +71,7 @@ class Schedule(BaseModel):
                 f"(position {chunks + 1} is one too many)"
             )
         digits = [int(d) for d in text]
-        counts = tuple(
-            digits[k % len(digits)] if cycle else digits[min(k, len(digits) - 1)] for k in range(chunks)
-        )
+        counts = tuple(digits[k % len(digits)] if cycle else digits[min(k, len(digits) - 1)] for k in range(chunks))
         return cls(text=text, counts=counts, steps=steps)
 
     @property

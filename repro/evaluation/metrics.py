@@ -8,6 +8,7 @@ Legend: B clips, t judged frames, D feature width.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -79,11 +80,10 @@ def dynamic_degree(clip_uint8: np.ndarray) -> float:
 
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     gray = [
-        cv2.cvtColor(np.ascontiguousarray(f.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
-        for f in clip_uint8[::FLOW_STRIDE]
+        cv2.cvtColor(np.ascontiguousarray(f.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY) for f in clip_uint8[::FLOW_STRIDE]
     ]
     moving = 0
-    for a, b in zip(gray[:-1], gray[1:], strict=True):
+    for a, b in pairwise(gray):
         speed = np.linalg.norm(flow.calc(a, b, None), axis=-1).ravel()
         fastest = np.partition(speed, -max(1, len(speed) // 20))[-max(1, len(speed) // 20) :]
         moving += fastest.mean() > DYNAMIC_SPEED * clip_uint8.shape[-2]

@@ -42,9 +42,7 @@ def _teacher(profile: Profile, run: Run, scenes: list, checkpoints: Path, device
     decoder, flow = load_decoder(profile, run.decoder, checkpoints, device), profile.flow
 
     def make(ids: Sequence[int]) -> torch.Tensor:
-        noise = whole_video(
-            prompt_noise(profile.evaluation.seed, ids, profile.geometry, device), profile.geometry
-        )
+        noise = whole_video(prompt_noise(profile.evaluation.seed, ids, profile.geometry, device), profile.geometry)
         with autocast(device):
             texts = (encoder([scenes[i].caption for i in ids]), encoder([""] * len(ids)))
             contexts = [teacher.text_context(t) for t in texts]
@@ -57,9 +55,7 @@ def _teacher(profile: Profile, run: Run, scenes: list, checkpoints: Path, device
 def _causal(profile: Profile, run: Run, scenes: list, checkpoints: Path, device, name: str) -> Make:
     _, encoder = load_teacher(profile, checkpoints, device)
     model = load_dit(profile, name, checkpoints, device)
-    generator = Generator(
-        profile, run, model, load_decoder(profile, run.decoder, checkpoints, device), device
-    )
+    generator = Generator(profile, run, model, load_decoder(profile, run.decoder, checkpoints, device), device)
 
     def make(ids: Sequence[int]) -> torch.Tensor:
         noise = prompt_noise(profile.evaluation.seed, ids, generator.geometry, device)
@@ -91,10 +87,7 @@ def clips_of(
         case _:
             make = _causal(*common, source)
     batch = profile.evaluation.batch
-    parts = [
-        to_uint8(make(range(start, min(start + batch, count))))
-        for start in track(range(0, count, batch), source)
-    ]
+    parts = [to_uint8(make(range(start, min(start + batch, count)))) for start in track(range(0, count, batch), source)]
     return np.concatenate(parts), [s.caption for s in scenes]
 
 

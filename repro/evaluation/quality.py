@@ -57,9 +57,7 @@ def score_clips(judge: Judge, clips: np.ndarray, captions: list[str], label: str
 def clip_features(judge: Judge, clips, device) -> np.ndarray:
     """Judge features [N, D] of uint8 clips, for the distances."""
     rows = [
-        judge.features(torch.from_numpy(clips[i : i + JUDGE_BATCH, ::FRAME_STEP].copy()).to(device))[1]
-        .cpu()
-        .numpy()
+        judge.features(torch.from_numpy(clips[i : i + JUDGE_BATCH, ::FRAME_STEP].copy()).to(device))[1].cpu().numpy()
         for i in range(0, len(clips), JUDGE_BATCH)
     ]
     return np.concatenate(rows)
@@ -73,9 +71,7 @@ def interval(scores: pd.DataFrame, column: str, rng: np.random.Generator, resamp
     return (*cluster_bootstrap(values, n=resamples, rng=rng), len(values))
 
 
-def evaluate(
-    profile: Profile, run: Run, clips_path: Path, prompts: Path, checkpoints: Path, out: Path, device
-) -> None:
+def evaluate(profile: Profile, run: Run, clips_path: Path, prompts: Path, checkpoints: Path, out: Path, device) -> None:
     _, captions = read_prompts(prompts)
     clips, counts = read_clips(clips_path)
     seeds = profile.evaluation.student_seeds
@@ -107,15 +103,11 @@ def evaluate(
     rows = []
     for column in scores.columns.drop(["seed", "prompt"]):
         value, low, high, n = interval(scores, column, rng, profile.evaluation.bootstrap)
-        rows.append(
-            records.Record(metric=column, value=value, low=low, high=high, n=n, unit="score", **common)
-        )
+        rows.append(records.Record(metric=column, value=value, low=low, high=high, n=n, unit="score", **common))
     real, _ = weights.load(Path(checkpoints) / "real.safetensors")
     distance = metrics.kernel_distance(clip_features(judge, clips, device), real["features"].numpy())
     rows.append(records.Record(metric="kernel_distance", value=distance, n=len(clips), unit="", **common))
-    rows += [
-        records.Record(metric=k, value=v, n=1, unit="forwards", **common) for k, v in sorted(counts.items())
-    ]
+    rows += [records.Record(metric=k, value=v, n=1, unit="forwards", **common) for k, v in sorted(counts.items())]
 
     out = Path(out)
     write_atomic(out / "scores.csv", lambda p: scores.to_csv(p, index=False, float_format="%.6f"))
@@ -123,8 +115,6 @@ def evaluate(
     frames = np.ascontiguousarray(clips[:SHOWN_PROMPTS, shown].transpose(0, 1, 3, 4, 2))
     write_atomic(
         out / "frames.npz",
-        lambda p: np.savez_compressed(
-            p, frames=frames, captions=np.array(captions[:SHOWN_PROMPTS]), index=shown
-        ),
+        lambda p: np.savez_compressed(p, frames=frames, captions=np.array(captions[:SHOWN_PROMPTS]), index=shown),
     )
     records.write(out / "quality.json", rows)

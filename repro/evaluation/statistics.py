@@ -24,9 +24,7 @@ def _resampled_means(values: pd.DataFrame, n: int, rng: np.random.Generator) -> 
 def cluster_bootstrap(values: pd.DataFrame, n: int, rng: np.random.Generator) -> tuple[float, float, float]:
     """Mean and 95% percentile interval. Raises ReproError on an empty or non-finite table."""
     if values.empty or not np.isfinite(values["value"]).all():
-        raise ReproError(
-            f"cannot average {len(values)} values, {values['value'].isna().sum()} of them missing"
-        )
+        raise ReproError(f"cannot average {len(values)} values, {values['value'].isna().sum()} of them missing")
     low, high = np.quantile(_resampled_means(values, n, rng), [0.025, 0.975])
     return float(values["value"].mean()), float(low), float(high)
 
@@ -40,9 +38,7 @@ def paired_difference(
     """
     joined = a.merge(b, on=["seed", "prompt"], suffixes=("_a", "_b"), validate="one_to_one")
     if len(joined) != len(a) or len(joined) != len(b):
-        raise ReproError(
-            f"paired rows do not match: {len(a)} and {len(b)} scores share {len(joined)} (seed, prompt)"
-        )
+        raise ReproError(f"paired rows do not match: {len(a)} and {len(b)} scores share {len(joined)} (seed, prompt)")
     difference = joined[["seed", "prompt"]].assign(value=joined["value_a"] - joined["value_b"])
     means = _resampled_means(difference, n, rng)
     tail = min((means <= 0).sum(), (means >= 0).sum())

@@ -35,9 +35,7 @@ def time_once(generator: Generator, text_1LE: torch.Tensor, cache, seed: int) ->
             drawn[k, step] = source(k, step)
     spans, delivered = Spans(device), []
     start = spans.now()
-    generator(
-        text_1LE, lambda k, step: drawn[k, step], cache, spans, lambda k, _: delivered.append(spans.now())
-    )
+    generator(text_1LE, lambda k, step: drawn[k, step], cache, spans, lambda k, _: delivered.append(spans.now()))
     seconds = spans.seconds()
     total = spans.between(start, delivered[-1])
     return {
@@ -84,10 +82,7 @@ def measure(
             if turn >= profile.timing.warmups:
                 samples[generator.run.run_id].append(once)
     text_s = time_text(profile, checkpoints, captions[0], device)
-    return {
-        r: {m: np.array([s[m] for s in rows]) for m in rows[0]} | {"text_s": text_s}
-        for r, rows in samples.items()
-    }
+    return {r: {m: np.array([s[m] for s in rows]) for m in rows[0]} | {"text_s": text_s} for r, rows in samples.items()}
 
 
 def write_records(

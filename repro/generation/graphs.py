@@ -46,9 +46,7 @@ class _Graphed:
         return graph, x, timestep, out
 
     @torch.no_grad()
-    def __call__(
-        self, x, timestep, context: TextContext, *, start_frame: int, cache: KVCache
-    ) -> torch.Tensor:
+    def __call__(self, x, timestep, context: TextContext, *, start_frame: int, cache: KVCache) -> torch.Tensor:
         self._load_context(context)
         if start_frame not in self.graphs:
             self.graphs[start_frame] = self._capture(x, timestep, start_frame, cache)

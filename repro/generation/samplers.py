@@ -1,6 +1,7 @@
 """Bidirectional many-step sampling: the Wan2.1 system, and the teacher of the distillation."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 
@@ -47,7 +48,7 @@ def euler(
     """
     levels = sorted({*euler_sigmas(steps, shift), *record}, reverse=True)
     x, states = noise_BFCHW, {}
-    for now, after in zip(levels[:-1], levels[1:], strict=True):
+    for now, after in pairwise(levels):
         if now in record:
             states[now] = x
         sigma = torch.full((len(x),), now, device=x.device)

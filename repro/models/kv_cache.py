@@ -71,9 +71,7 @@ class KVCache:
     def nbytes(self) -> int:
         return self.k_LBTNH.nbytes + self.v_LBTNH.nbytes
 
-    def update(
-        self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def update(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the current chunk's slot; return the keys and values that attention sees, views of the ring.
 
         They carry no gradient: training goes over a finished rollout again (`HistoryCache`).
@@ -107,9 +105,7 @@ class HistoryCache(KVCache):
         first = max(0, self.chunk + 1 - self.reach)
         return slice(first * self.chunk_tokens, (self.chunk + 1) * self.chunk_tokens)
 
-    def append_to(
-        self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def append_to(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The given keys and values of a whole video, then the kept ones (mask: `wan.rollout_mask`)."""
         return (
             torch.cat([k_BTNH.to(self.k_LBTNH.dtype), self.k_LBTNH[layer]], 1),

@@ -98,11 +98,7 @@ class TinyStream:
                 x = layer(x, torch.cat([before, frames[:, :-1]], 1).flatten(0, 1))
             else:
                 x = layer(x)
-        video = (
-            x.unflatten(0, (batch, -1)).clamp(0, 1)
-            if not self.decoder.training
-            else x.unflatten(0, (batch, -1))
-        )
+        video = x.unflatten(0, (batch, -1)).clamp(0, 1) if not self.decoder.training else x.unflatten(0, (batch, -1))
         if not self.started:
             # The first latent frame stands for one video frame; the others it would grow to do not exist.
             surplus = video.shape[1] // latents_BfCHW.shape[1] - 1

@@ -90,9 +90,7 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, inner: int):
         super().__init__()
         # diffusers keeps the projection under net.0.proj and the output under net.2.
-        self.net = nn.ModuleList(
-            [nn.ModuleDict({"proj": nn.Linear(dim, inner)}), nn.Identity(), nn.Linear(inner, dim)]
-        )
+        self.net = nn.ModuleList([nn.ModuleDict({"proj": nn.Linear(dim, inner)}), nn.Identity(), nn.Linear(inner, dim)])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.net[2](_gelu_tanh(self.net[0]["proj"](x)))
@@ -106,9 +104,7 @@ class Affine(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
 
 
-def modulate(
-    x_BTD: torch.Tensor, shift_BFD: torch.Tensor, scale_BFD: torch.Tensor, eps: float
-) -> torch.Tensor:
+def modulate(x_BTD: torch.Tensor, shift_BFD: torch.Tensor, scale_BFD: torch.Tensor, eps: float) -> torch.Tensor:
     """Normalise, then scale and shift every frame's tokens by that frame's modulation."""
     frames = shift_BFD.shape[1]
     x = layer_norm(x_BTD, eps).unflatten(1, (frames, -1))

@@ -58,9 +58,7 @@ def load(path: Path, *, verify: bool = True) -> tuple[dict[str, torch.Tensor], d
         )
     head = path.open("rb").read(4)
     if head[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise ReproError(
-            f"checkpoint {path} is a pickle, which may run code: refused. Convert it to safetensors first"
-        )
+        raise ReproError(f"checkpoint {path} is a pickle, which may run code: refused. Convert it to safetensors first")
     expected = _read_sums(path.parent).get(path.name) if verify else None
     if expected is not None and sha256(path) != expected:
         raise ReproError(

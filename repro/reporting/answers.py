@@ -24,9 +24,7 @@ class Results:
 def load(folder: Path, profile: str, number: int = 5) -> Results:
     """Read a results folder. Raises ReproError naming a missing file, or results of another profile."""
     folder, stem = Path(folder), f"table{number}"
-    table, pairs, ratios = (
-        _read(folder / "tables" / f"{stem}{suffix}.csv") for suffix in ("", "_pairs", "_ratios")
-    )
+    table, pairs, ratios = (_read(folder / "tables" / f"{stem}{suffix}.csv") for suffix in ("", "_pairs", "_ratios"))
     found = sorted(table["profile"].unique())
     if found != [profile]:
         raise ReproError(f"{folder} holds profile {', '.join(found)}, not {profile!r}: choose another folder")

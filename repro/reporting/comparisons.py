@@ -49,8 +49,7 @@ def quality_pairs(
     for schedule, first, second in pairs:
         for metric in metrics:
             a, b = (
-                scores[run][["seed", "prompt", metric]].rename(columns={metric: "value"})
-                for run in (first, second)
+                scores[run][["seed", "prompt", metric]].rename(columns={metric: "value"}) for run in (first, second)
             )
             # A stream of its own for each comparison: adding a row of runs.csv changes no other interval.
             rng = np.random.default_rng([seed, *f"{first} {second} {metric}".encode()])

@@ -68,9 +68,7 @@ def quality_latency(table: pd.DataFrame) -> Figure:
             )
         for row in table.to_dict("records"):
             place = (row["in_flight_latency_s"], row[metric])
-            axis.annotate(
-                letters[row["schedule"]], place, ha="center", va="center", color="white", fontsize=8
-            )
+            axis.annotate(letters[row["schedule"]], place, ha="center", va="center", color="white", fontsize=8)
         axis.set(xlabel=NAMES["in_flight_latency_s"], ylabel=NAMES[metric])
     handles, labels = axes[0, 0].get_legend_handles_labels()
     named = ", ".join(f"{letter} {schedule}" for schedule, letter in letters.items())
@@ -138,9 +136,7 @@ def read_frames(runs_dir: Path, run_id: str) -> tuple[np.ndarray, list[str], np.
         with np.load(path, allow_pickle=False) as data:
             return data["frames"], [str(c) for c in data["captions"]], data["index"]
     except (ValueError, KeyError, OSError) as error:
-        raise ReproError(
-            f"frames {path} cannot be read ({error}): delete the file, evaluate again"
-        ) from error
+        raise ReproError(f"frames {path} cannot be read ({error}): delete the file, evaluate again") from error
 
 
 def film_strip(runs_dir: Path, run_ids: Sequence[str]) -> Figure:
@@ -197,12 +193,7 @@ def contact_sheet(clips_uint8: np.ndarray, path: Path, columns: int) -> Path:
     from matplotlib.image import imsave
 
     clips = np.asarray(clips_uint8)
-    if (
-        clips.ndim != 5
-        or clips.shape[2] != 3
-        or clips.dtype != np.uint8
-        or not 1 <= columns <= clips.shape[1]
-    ):
+    if clips.ndim != 5 or clips.shape[2] != 3 or clips.dtype != np.uint8 or not 1 <= columns <= clips.shape[1]:
         raise ReproError(
             f"contact sheet of {columns} columns: clips must be uint8 [clips, frames, 3, height, width] with "
             f"at least that many frames, not {clips.dtype} {list(clips.shape)}"

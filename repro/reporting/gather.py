@@ -102,9 +102,7 @@ def _refuse_missing(runs: tuple[Run, ...], runs_dir: Path) -> None:
     if missing:
         path, rule = missing[0]
         more = f" (and {len(missing) - 1} more files are missing)" if len(missing) > 1 else ""
-        raise ReproError(
-            f"{path} is missing{more}: the rule `{rule}` makes it, run `snakemake --cores all table5`"
-        )
+        raise ReproError(f"{path} is missing{more}: the rule `{rule}` makes it, run `snakemake --cores all table5`")
 
 
 def _check_owner(path: Path, rows: list[Record], run: Run, profile: Profile) -> None:
@@ -134,9 +132,7 @@ def _read_scores(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
     except (ValueError, OSError) as error:
-        raise ReproError(
-            f"{path} cannot be read ({error}): delete it and run the rule `evaluate` again"
-        ) from error
+        raise ReproError(f"{path} cannot be read ({error}): delete it and run the rule `evaluate` again") from error
     absent = [c for c in columns if c not in table.columns or table[c].isna().any()]
     if absent or table.empty:
         raise ReproError(

@@ -81,9 +81,7 @@ def normalise(notebook):
     """Drop what differs from run to run: times, counts, random cell ids, how output was cut into pieces."""
     from nbstripout import strip_output
 
-    notebook = strip_output(
-        notebook, keep_output=True, keep_count=False, keep_id=True, extra_keys=list(STRIPPED)
-    )
+    notebook = strip_output(notebook, keep_output=True, keep_count=False, keep_id=True, extra_keys=list(STRIPPED))
     # The minor Python version is the kernel's, not the notebook's.
     notebook.metadata.get("language_info", {}).pop("version", None)
     for number, cell in enumerate(notebook.cells):

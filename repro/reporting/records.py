@@ -52,9 +52,7 @@ def device_name(device: str) -> str:
 
         return torch.cuda.get_device_name(device)
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next(
-        (x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.processor()
-    )
+    model = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.processor())
     import os
 
     return f"{model} CPU, {os.cpu_count()} cores"
@@ -78,9 +76,7 @@ def write(path: Path, records: list[Record]) -> None:
 def read(path: Path) -> list[Record]:
     path = Path(path)
     if not path.is_file():
-        raise ReproError(
-            f"records {path} are missing: run the workflow that makes them, snakemake --cores all table5"
-        )
+        raise ReproError(f"records {path} are missing: run the workflow that makes them, snakemake --cores all table5")
     try:
         return [Record(**row) for row in json.loads(path.read_text())]
     except (json.JSONDecodeError, ValidationError, TypeError) as error:

@@ -81,9 +81,9 @@ def html(document: Document) -> str:
     for section in document.sections:
         keys = [f"c{i}" for i in range(len(section.columns))]
         table = GT(pd.DataFrame(section.rows, columns=keys), id=section.name).tab_header(section.caption)
-        table = table.cols_label(
-            dict(zip(keys, (label for _, label in section.columns), strict=True))
-        ).cols_align("left")
+        table = table.cols_label(dict(zip(keys, (label for _, label in section.columns), strict=True))).cols_align(
+            "left"
+        )
         for group in dict.fromkeys(group for group, _ in section.columns if group):
             members = [k for k, (g, _) in zip(keys, section.columns, strict=True) if g == group]
             table = table.tab_spanner(label=group, columns=members)

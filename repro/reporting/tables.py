@@ -39,9 +39,7 @@ SPECS = {
 }
 
 
-def build(
-    number: int, profile: Profile | str, runs_dir: Path, out_dir: Path, config_dir: Path = CONFIG_DIR
-) -> None:
+def build(number: int, profile: Profile | str, runs_dir: Path, out_dir: Path, config_dir: Path = CONFIG_DIR) -> None:
     """Write `metrics.csv` and `tables/table<N>{.csv,.md,.html,.tex,_pairs.csv,_ratios.csv}` in `out_dir`.
 
     Raises ReproError for a table that has not landed and for records that are missing or do not
@@ -78,9 +76,7 @@ def build(
         write_text(path, text)
 
 
-def compare(
-    spec: Spec, gathered: Gathered, printed: dict, profile: Profile
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def compare(spec: Spec, gathered: Gathered, printed: dict, profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Paired differences of quality and ratios of timing; both empty for a table that compares no pair."""
     if not spec.pair:
         return pd.DataFrame(), pd.DataFrame()

@@ -62,9 +62,7 @@ class Windows:
             progress -= share
         frames, batch = 1 + (latents - 1) * self.per_latent, max(1, round(scale * fit.batch))
         rows = torch.randint(len(self.pool), (batch, 1), generator=generator, device=device)
-        starts = torch.randint(
-            self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device
-        )
+        starts = torch.randint(self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device)
         starts = torch.where(torch.rand(batch, 1, generator=generator, device=device) < 0.25, 0, starts)
         columns = starts + torch.arange(frames, device=device)
         weight = 1 + (SPRITE_WEIGHT - 1) * self.sprites[rows, columns].float()
@@ -97,9 +95,7 @@ def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
         scalars = gradients(video, weight, torch.randn(shape, generator=generator, device=device))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    return Task(
-        "vae", {"vae": model}, {"muon": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit)
-    )
+    return Task("vae", {"vae": model}, {"muon": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit))
 
 
 @torch.no_grad()
@@ -159,9 +155,7 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
         scalars = gradients(*windows.draw(fit, iteration, generator))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    return Task(
-        "tiny", {"tiny": model}, {"muon": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit)
-    )
+    return Task("tiny", {"tiny": model}, {"muon": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit))
 
 
 def train_tiny(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:

@@ -10,9 +10,7 @@ WARMUPS = 3
 Scalars = dict[str, torch.Tensor]
 
 
-def captured(
-    fn: Callable[..., Scalars], parameters: Iterable[nn.Parameter], device
-) -> Callable[..., Scalars]:
+def captured(fn: Callable[..., Scalars], parameters: Iterable[nn.Parameter], device) -> Callable[..., Scalars]:
     """Wrap `fn(*tensors) → {"loss": …, …}` so that a call fills every parameter's gradient.
 
     On a GPU the first call with inputs of a new shape captures a graph, and every later one replays

@@ -48,9 +48,7 @@ def encode_split(name: str, profile: Profile, vae, work: Path, device, batch: in
     rows = []
     for start in track(range(0, len(scenes), batch), f"encode {name}"):
         video = render.render(scenes[start : start + batch], profile.geometry, device).float() / 255
-        with torch.autocast(
-            torch.device(device).type, torch.bfloat16, enabled=torch.device(device).type == "cuda"
-        ):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=torch.device(device).type == "cuda"):
             rows.append(vae.encode(video).to(torch.bfloat16))
     latents = torch.cat(rows)
     write_atomic(path, lambda p: save_file({"latents": latents.cpu()}, p))

@@ -67,9 +67,7 @@ class Rollout(NamedTuple):
 class Distillation:
     """Student, critic and teacher with the losses between them."""
 
-    def __init__(
-        self, profile: Profile, row: Student, student: WanDiT, critic: WanDiT, teacher: WanDiT, device
-    ):
+    def __init__(self, profile: Profile, row: Student, student: WanDiT, critic: WanDiT, teacher: WanDiT, device):
         self.profile, self.fit, self.device = profile, profile.dmd_fit, device
         self.student, self.critic, self.teacher = student, critic, teacher
         self.policy = POLICIES[row.forcing]
@@ -157,9 +155,7 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
         null = encoder([""] * fit.batch).float()
     generator_adamw = adamw(student, fit)
     critic_adamw = adamw(critic, fit, lr=fit.critic_lr)
-    critic_gradients = captured(
-        lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device
-    )
+    critic_gradients = captured(lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device)
     generator_gradients = captured(distillation.generator_loss, student.parameters(), device)
 
     def prompts(generator: torch.Generator) -> torch.Tensor:

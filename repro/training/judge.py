@@ -44,9 +44,7 @@ def judge_loss(logits: dict, truth: dict, imaging: torch.Tensor, aesthetic: torc
     """Cross-entropies of the attributes plus squared errors of the two quality scores."""
     loss = nnf.binary_cross_entropy_with_logits(logits["presence"][..., 0], truth["presence"])
     for name in ("color", "size", "motion"):
-        loss = loss + nnf.cross_entropy(
-            logits[name].flatten(0, 1), truth[name].flatten(), ignore_index=IGNORE
-        )
+        loss = loss + nnf.cross_entropy(logits[name].flatten(0, 1), truth[name].flatten(), ignore_index=IGNORE)
     for name in ("relation", "scene", "style", "camera"):
         loss = loss + nnf.cross_entropy(logits[name], truth[name])
     for name, target in (("imaging", imaging), ("aesthetic", aesthetic)):
@@ -54,9 +52,7 @@ def judge_loss(logits: dict, truth: dict, imaging: torch.Tensor, aesthetic: torc
     return loss
 
 
-def corrupt(
-    video: torch.Tensor, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def corrupt(video: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Corrupt the second half of a batch, group by group; returns video, imaging and aesthetic targets [B]."""
     batch, device = len(video), video.device
     imaging, aesthetic = torch.ones(batch, device=device), torch.ones(batch, device=device)
@@ -91,9 +87,7 @@ def judge_task(profile: Profile, device, seed: int) -> Task:
         scalars = gradients(video, imaging, aesthetic, *(v[rows] for v in truth.values()))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    return Task(
-        "judge", {"judge": judge}, {"muon": optimizer}, step, ema={"judge": ema_copy(judge)}, config=str(fit)
-    )
+    return Task("judge", {"judge": judge}, {"muon": optimizer}, step, ema={"judge": ema_copy(judge)}, config=str(fit))
 
 
 @torch.no_grad()
@@ -122,7 +116,5 @@ def train_judge(profile: Profile, checkpoints: Path, work: Path, device, seed: i
         weights.save(checkpoints / "judge.safetensors", judge, meta)
         with torch.no_grad():
             real = torch.cat([judge.features(video[i : i + 32])[1] for i in range(0, len(video), 32)])
-        weights.save(
-            checkpoints / "real.safetensors", {"features": real.float()}, {"split": "heldout"}, dtype=None
-        )
+        weights.save(checkpoints / "real.safetensors", {"features": real.float()}, {"split": "heldout"}, dtype=None)
     return done

@@ -84,9 +84,7 @@ def _resume(task: Task, path: Path, device) -> int:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        raise ReproError(
-            f"training state {path} cannot be read ({error}); delete it to start over"
-        ) from error
+        raise ReproError(f"training state {path} cannot be read ({error}); delete it to start over") from error
     if state["config"] != task.config:
         raise ReproError(f"training state {path} belongs to another configuration; delete it to start over")
     for kind, objects in (("modules", task.modules), ("ema", task.ema), ("optimizers", task.optimizers)):
@@ -95,9 +93,7 @@ def _resume(task: Task, path: Path, device) -> int:
     return state["iteration"]
 
 
-def run(
-    task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seconds: float | None = None
-) -> bool:
+def run(task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seconds: float | None = None) -> bool:
     """Train until `fit.iterations`, or for `max_seconds`; True when finished.
 
     `folder` receives `state.pt` (resumed from when present) and `log.jsonl`. Raises ReproError on a

@@ -24,9 +24,7 @@ LEVELS = STEP_LISTS["default"][max(STEP_LISTS["default"])]
 
 
 @torch.no_grad()
-def trajectories(
-    profile: Profile, teacher: WanDiT, encoder, work: Path, device, seed: int, batch=128
-) -> dict:
+def trajectories(profile: Profile, teacher: WanDiT, encoder, work: Path, device, seed: int, batch=128) -> dict:
     """The teacher's guided ODE: states at LEVELS and the end, [N, levels+1, F, C, H, W], and text [N, L, E]."""
     path = Path(work) / "trajectories.safetensors"
     if path.is_file():
@@ -77,9 +75,7 @@ def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
 
     def step(iteration: int, generator: torch.Generator) -> dict:
         rows = torch.randint(len(data["text"]), (fit.batch,), generator=generator, device=device)
-        level_Bk = torch.randint(
-            len(sigmas), (fit.batch, geometry.chunks), generator=generator, device=device
-        )
+        level_Bk = torch.randint(len(sigmas), (fit.batch, geometry.chunks), generator=generator, device=device)
         level_BF = level_Bk.repeat_interleave(geometry.chunk_frames, dim=1)
         frames = torch.arange(geometry.latent_frames, device=device)
         x = data["states"][rows[:, None], level_BF, frames].float()
@@ -106,7 +102,5 @@ def train_ode(profile: Profile, checkpoints: Path, work: Path, device, seed: int
     task = ode_task(profile, data, student.to(device), device)
     done = run(task, profile.ode_fit, work / "ode", seed=seed, device=device, max_seconds=max_seconds)
     if done:
-        weights.save(
-            checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), {"stage": "ode", "seed": seed}
-        )
+        weights.save(checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), {"stage": "ode", "seed": seed})
     return done

@@ -88,9 +88,7 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
     )
 
 
-def train_teacher(
-    profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None
-) -> bool:
+def train_teacher(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
     codec = vae.build(profile)
     weights.load_into(codec, checkpoints / "vae.safetensors")
     data = encode_split("train", profile, codec.to(device).eval(), work, device)

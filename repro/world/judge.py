@@ -26,9 +26,7 @@ WIDTHS = (24, 48, 96, 128)
 
 
 def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, stride, 1), nn.GroupNorm(8, channels_out), nn.GELU()
-    )
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, stride, 1), nn.GroupNorm(8, channels_out), nn.GELU())
 
 
 class Judge(nn.Module):
@@ -47,9 +45,7 @@ class Judge(nn.Module):
             _stage(d, d, 1),
         )
         self.place = nn.Linear(d * map_size[0] * map_size[1], 256)
-        self.time = nn.ModuleList(
-            nn.Conv1d(256, 256, 3, padding=dilation, dilation=dilation) for dilation in (1, 2, 4)
-        )
+        self.time = nn.ModuleList(nn.Conv1d(256, 256, 3, padding=dilation, dilation=dilation) for dilation in (1, 2, 4))
         self.squeeze = nn.Sequential(nn.Linear(512 + 2 * d, 256), nn.GELU(), nn.Linear(256, FEATURES))
         self.slots = nn.Linear(FEATURES, len(SHAPES) * sum(SLOT_HEADS.values()))
         self.clip = nn.Linear(FEATURES, sum(CLIP_HEADS.values()))
@@ -62,11 +58,7 @@ class Judge(nn.Module):
         x = video.float() / 255 if video.dtype == torch.uint8 else video
         batch, frames = x.shape[:2]
         x = x.flatten(0, 1) * 2 - 1
-        rows = (
-            torch.linspace(-1, 1, x.shape[2], device=x.device)
-            .view(1, 1, -1, 1)
-            .expand(len(x), 1, -1, x.shape[3])
-        )
+        rows = torch.linspace(-1, 1, x.shape[2], device=x.device).view(1, 1, -1, 1).expand(len(x), 1, -1, x.shape[3])
         columns = torch.linspace(-1, 1, x.shape[3], device=x.device).view(1, 1, 1, -1).expand_as(rows)
         maps = self.frame(torch.cat([x, rows, columns], 1))
         maps = nnf.adaptive_avg_pool2d(maps, self.map_size) if maps.shape[2:] != self.map_size else maps

@@ -104,9 +104,7 @@ def _texture(name: str, x: torch.Tensor, y: torch.Tensor, u: torch.Tensor) -> to
     match name:
         case "stripes":
             a = math.pi / 2 * (u[:, 0] - 0.5)  # steep enough that a sideways pan shows
-            return _soft(
-                torch.sin(tau * ((1.6 + 0.8 * u[:, 1]) * (x * torch.cos(a) + y * torch.sin(a)) + u[:, 2])), 5
-            )
+            return _soft(torch.sin(tau * ((1.6 + 0.8 * u[:, 1]) * (x * torch.cos(a) + y * torch.sin(a)) + u[:, 2])), 5)
         case "checks":
             f = 1.1 + 0.5 * u[:, 1]
             return _soft(torch.sin(tau * (f * x + u[:, 2])) * torch.sin(tau * (f * y + u[:, 3])), 9)
@@ -120,9 +118,7 @@ def _texture(name: str, x: torch.Tensor, y: torch.Tensor, u: torch.Tensor) -> to
     total = torch.zeros_like(x)
     for k in range(4):
         a, f = tau * u[:, 3 * k], 0.7 + 0.5 * k
-        total = total + torch.sin(tau * (f * (x * torch.cos(a) + y * torch.sin(a)) + u[:, 3 * k + 1])) / (
-            1 + 0.5 * k
-        )
+        total = total + torch.sin(tau * (f * (x * torch.cos(a) + y * torch.sin(a)) + u[:, 3 * k + 1])) / (1 + 0.5 * k)
     return _soft(total, 1.2)
 
 
@@ -149,17 +145,14 @@ def _background(scenes: Sequence[Scene], x, y, times, device) -> torch.Tensor:
         # Three phases of a cosine make a hue; a small amplitude keeps it muted against the sprites.
         phase = torch.arange(3, device=device) / 3
         dark, light = (
-            value[k][:, None] * (1 + 0.28 * torch.cos(2 * math.pi * (hue[k][:, None] + phase)))
-            for k in (0, 1)
+            value[k][:, None] * (1 + 0.28 * torch.cos(2 * math.pi * (hue[k][:, None] + phase))) for k in (0, 1)
         )
         dark, light = dark[:, None, :, None, None], light[:, None, :, None, None]
         out[rows] = dark + (light - dark) * mix[:, :, None]
     return out
 
 
-def _paint(
-    canvas: torch.Tensor, rows, sprites, paths: torch.Tensor, style: str, shape: str, x, y, pixels: int
-) -> None:
+def _paint(canvas: torch.Tensor, rows, sprites, paths: torch.Tensor, style: str, shape: str, x, y, pixels: int) -> None:
     """Draw one sprite of `shape` and `style` on each of `rows`, in place."""
     device = canvas.device
     radius = torch.tensor([RADII[s.size] for s in sprites], device=device)[:, None, None, None]
@@ -212,6 +205,4 @@ def render(scenes: Sequence[Scene], geometry: Geometry, device="cpu") -> torch.T
     A clip does not depend on its neighbours: on a CPU each is drawn alone, which is as fast.
     """
     batch = 1 if torch.device(device).type == "cpu" else GPU_BATCH
-    return torch.cat(
-        [_render_batch(scenes[i : i + batch], geometry, device) for i in range(0, len(scenes), batch)]
-    )
+    return torch.cat([_render_batch(scenes[i : i + batch], geometry, device) for i in range(0, len(scenes), batch)])

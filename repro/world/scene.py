@@ -180,9 +180,7 @@ def parse_caption(text: str) -> Scene:
         raise ReproError(f"caption {text!r}: the sprite world has no word {unknown[0]!r}")
     nouns = _NOUN.findall(plain)
     if not 1 <= len(nouns) <= 2:
-        raise ReproError(
-            f"caption {text!r} names {len(nouns)} sprites; write one or two as 'a small red star'"
-        )
+        raise ReproError(f"caption {text!r} names {len(nouns)} sprites; write one or two as 'a small red star'")
     if len({shape for _, _, shape in nouns}) < len(nouns):
         raise ReproError(f"caption {text!r}: two sprites need two shapes ({', '.join(SHAPES)})")
     motions = dict(_MOTION.findall(plain))
@@ -202,9 +200,7 @@ def parse_caption(text: str) -> Scene:
 
     relation = find(RELATIONS, r"\b{} a (?:small|large)\b")
     if (relation is None) != (len(sprites) == 1):
-        raise ReproError(
-            f"caption {text!r}: two sprites need a relation ({', '.join(RELATIONS)}), one has none"
-        )
+        raise ReproError(f"caption {text!r}: two sprites need a relation ({', '.join(RELATIONS)}), one has none")
     return Scene(
         sprites,
         relation,

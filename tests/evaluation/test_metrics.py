@@ -37,15 +37,11 @@ def test_temporal_flickering_is_vbenchs_formula(noise_video):
 def test_motion_smoothness_is_the_error_of_every_second_frame(noise_video):
     expected = []
     for clip in noise_video.numpy().astype(np.float64):
-        errors = [
-            np.abs(clip[i] - (clip[i - 1] + clip[i + 1]) / 2).mean() for i in range(1, len(clip) - 1, 2)
-        ]
+        errors = [np.abs(clip[i] - (clip[i - 1] + clip[i + 1]) / 2).mean() for i in range(1, len(clip) - 1, 2)]
         expected.append((255.0 - np.mean(errors)) / 255.0)
     np.testing.assert_allclose(metrics.motion_smoothness(noise_video), expected, rtol=1e-5)
     ramp = (torch.arange(9) * 20).view(1, 9, 1, 1, 1).expand(1, 9, 3, 8, 10).to(torch.uint8)
-    assert metrics.motion_smoothness(ramp) == 1 and metrics.temporal_flickering(ramp) == pytest.approx(
-        235 / 255
-    )
+    assert metrics.motion_smoothness(ramp) == 1 and metrics.temporal_flickering(ramp) == pytest.approx(235 / 255)
 
 
 def test_consistency_is_vbenchs_recipe():
@@ -301,9 +297,7 @@ def test_kernel_distance_of_known_gaussians():
     a, b = draw.normal(1, 1, (2000, 1)), draw.normal(0, 1, (2000, 1))
     assert metrics.kernel_distance(a, b) == pytest.approx(4**2 + 3 * 1**2 + 3 * 1**2, rel=0.1)
     # Features are standardised by the reference: units and offsets do not matter.
-    assert metrics.kernel_distance(5 * a - 7, 5 * b - 7) == pytest.approx(
-        metrics.kernel_distance(a, b), rel=1e-3
-    )
+    assert metrics.kernel_distance(5 * a - 7, 5 * b - 7) == pytest.approx(metrics.kernel_distance(a, b), rel=1e-3)
 
 
 def test_kernel_distance_of_few_clips_is_unbiased():

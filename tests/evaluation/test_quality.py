@@ -48,12 +48,7 @@ def test_only_the_measures_of_pairs_may_leave_prompts_out():
     values = [0.2, np.nan, 0.4, np.nan]
     for column in quality.UNDEFINED_FOR_ONE_SPRITE:
         value, low, high, n = quality.interval(scores(values, column), column, np.random.default_rng(0), 200)
-        assert (
-            value == pytest.approx(0.3)
-            and n == 2
-            and low == pytest.approx(0.2)
-            and high == pytest.approx(0.4)
-        )
+        assert value == pytest.approx(0.3) and n == 2 and low == pytest.approx(0.2) and high == pytest.approx(0.4)
     with pytest.raises(ReproError, match="4 values, 2 of them missing"):
         quality.interval(scores(values, "color"), "color", np.random.default_rng(0), 200)
 
@@ -91,9 +86,7 @@ def folder(tmp_path, smoke, judge, clips):
 def test_an_evaluation_writes_every_measure_once_and_twice_the_same(smoke, folder):
     row = load_runs()["diagonal_4322222"]
     for out in ("a", "b"):
-        quality.evaluate(
-            smoke, row, folder / "clips.npy", folder / "prompts.safetensors", folder, folder / out, "cpu"
-        )
+        quality.evaluate(smoke, row, folder / "clips.npy", folder / "prompts.safetensors", folder, folder / out, "cpu")
     for name in ("quality.json", "scores.csv"):
         assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
     rows = {r["metric"]: r for r in json.loads((folder / "a/quality.json").read_text())}

@@ -16,9 +16,7 @@ from repro.schedule import Schedule
 SHIFT = 5.0
 
 
-def generate(
-    model, profile, text, schedule="4322222", mode="diagonal", *, noise=None, chunk_frames=3, **kwargs
-):
+def generate(model, profile, text, schedule="4322222", mode="diagonal", *, noise=None, chunk_frames=3, **kwargs):
     geometry = profile.geometry.with_chunk_frames(chunk_frames)
     policy = POLICIES[mode] if isinstance(mode, str) else mode
     cache = KVCache(model.config, geometry, len(text), 12, device="cpu", dtype=torch.float32)
@@ -64,9 +62,7 @@ def test_a_video_does_not_depend_on_its_batch(untrained, smoke, text):
 
 def test_modes_and_schedules_share_starting_noise(smoke):
     noise = prompt_noise(3, [5, 7], smoke.geometry)
-    assert torch.equal(
-        whole_video(noise, smoke.geometry)[1, :3], prompt_noise(3, [7], smoke.geometry)(0, 0)[0]
-    )
+    assert torch.equal(whole_video(noise, smoke.geometry)[1, :3], prompt_noise(3, [7], smoke.geometry)(0, 0)[0])
     assert not torch.equal(noise(0, 0), noise(0, 1)) and not torch.equal(noise(0, 0), noise(1, 0))
 
 

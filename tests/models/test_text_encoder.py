@@ -52,9 +52,7 @@ def test_padding_is_zero_and_changes_nothing(encoder):
     spoilt = torch.where(mask.bool(), ids, 5)
     torch.testing.assert_close(encoder.encode(spoilt, mask), embedded, atol=1e-6, rtol=0)
     cut = mask.sum(1).max()
-    torch.testing.assert_close(
-        encoder.encode(ids[:, :cut], mask[:, :cut]), embedded[:, :cut], atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(encoder.encode(ids[:, :cut], mask[:, :cut]), embedded[:, :cut], atol=1e-5, rtol=0)
 
 
 def test_word_order_matters(encoder):

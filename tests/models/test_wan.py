@@ -138,9 +138,7 @@ def test_perturbing_a_chunk_leaves_earlier_ones_bit_identical(model, geometry):
         for k in range(geometry.chunks):
             cache.begin(k)
             span = slice(3 * k, 3 * k + 3)
-            parts.append(
-                model(x[:, span], timestep[:, span], model.text_context(text), start_frame=3 * k, cache=cache)
-            )
+            parts.append(model(x[:, span], timestep[:, span], model.text_context(text), start_frame=3 * k, cache=cache))
         outs.append(torch.cat(parts, 1))
     assert torch.equal(outs[0][:, :6], outs[1][:, :6])
     assert all(not torch.equal(outs[0][:, f], outs[1][:, f]) for f in range(6, 12))

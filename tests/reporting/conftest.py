@@ -45,8 +45,7 @@ def write_run(folder, run, profile="smoke", prompts=PROMPTS, device="test device
     scores.insert(0, "seed", 0)
     scores.to_csv(folder / "scores.csv", index=False)
     quality = [
-        record(m, scores[m].mean(), scores[m].mean() - 0.01, scores[m].mean() + 0.01, prompts, "score")
-        for m in GAIN
+        record(m, scores[m].mean(), scores[m].mean() - 0.01, scores[m].mean() + 0.01, prompts, "score") for m in GAIN
     ]
     quality += [
         record("paper_nfe", schedule.paper_nfe, None, None, 1, "forwards"),

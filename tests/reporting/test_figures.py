@@ -37,9 +37,7 @@ def test_film_strip_holds_the_frames(built, tmp_path):
     width = frames.shape[3]
     assert (strips[2][:, width + 1 : 2 * width + 1] == frames[1, 1]).all()
     assert (strips[2][:, width] == 255).all()
-    assert [part.get_suptitle() for part in figure.subfigs] == [
-        f"prompt {i}: {c}" for i, c in enumerate(captions)
-    ]
+    assert [part.get_suptitle() for part in figure.subfigs] == [f"prompt {i}: {c}" for i, c in enumerate(captions)]
     first, second = (
         figures.save(figures.film_strip(built / "runs", runs[:1]), tmp_path / n).read_bytes()
         for n in ("a.png", "b.png")

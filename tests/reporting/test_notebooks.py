@@ -42,8 +42,7 @@ def outputs(path):
 
 def test_parameters_reach_the_cells_and_bytes_are_stable(source, tmp_path):
     first, second = (
-        notebooks.execute(source(), tmp_path / name, {"greeting": "goodbye"})
-        for name in ("a.ipynb", "b.ipynb")
+        notebooks.execute(source(), tmp_path / name, {"greeting": "goodbye"}) for name in ("a.ipynb", "b.ipynb")
     )
     assert outputs(first) == ["goodbye True\nsecond piece\n", "'goodbye'"]
     assert first.read_bytes() == second.read_bytes()
@@ -59,9 +58,7 @@ def test_a_failing_cell_is_named_and_the_old_notebook_stays(source, tmp_path):
     out = tmp_path / "out" / "a.ipynb"
     out.parent.mkdir()
     out.write_text("old")
-    with pytest.raises(
-        ReproError, match=r"source\.py, code cell 4 \(1 / 0\): ZeroDivisionError: division by zero"
-    ):
+    with pytest.raises(ReproError, match=r"source\.py, code cell 4 \(1 / 0\): ZeroDivisionError: division by zero"):
         notebooks.execute(source("1 / 0"), out, {"greeting": "x"})
     assert [p.name for p in out.parent.iterdir()] == ["a.ipynb"]
     assert out.read_text() == "old"

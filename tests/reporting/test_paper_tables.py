@@ -62,15 +62,9 @@ def test_table_5_says_diagonal_is_faster_and_once_worse_in_quality():
     worse = []
     for schedule in {row.split("_")[1] for row, _ in paper.table(5)}:
         pair = f"diagonal_{schedule}", f"self_{schedule}"
-        latency, throughput = (
-            [value(5, r, m) for r in pair] for m in ("in_flight_latency_s", "throughput_fps")
-        )
+        latency, throughput = ([value(5, r, m) for r in pair] for m in ("in_flight_latency_s", "throughput_fps"))
         assert latency[0] < latency[1] and throughput[0] > throughput[1], schedule
-        worse += [
-            (schedule, m)
-            for m in ("temporal", "frame", "text")
-            if value(5, pair[0], m) < value(5, pair[1], m)
-        ]
+        worse += [(schedule, m) for m in ("temporal", "frame", "text") if value(5, pair[0], m) < value(5, pair[1], m)]
     assert worse == [("4444444", "text")]
 
 

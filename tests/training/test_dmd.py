@@ -64,9 +64,7 @@ def receivers(distillation):
     return {
         name
         for name in ("student", "critic", "teacher")
-        if any(
-            p.grad is not None and p.grad.abs().sum() > 0 for p in getattr(distillation, name).parameters()
-        )
+        if any(p.grad is not None and p.grad.abs().sum() > 0 for p in getattr(distillation, name).parameters())
     }
 
 

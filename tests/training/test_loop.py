@@ -26,9 +26,7 @@ def task(poison_at: int | None = None, config: str = "a") -> Task:
             loss = loss * float("nan")
         return {"loss": loss.detach(), "grad_norm": optimizer.descend(loss, FIT.clip_norm)}
 
-    return Task(
-        "toy", {"model": model}, {"muon": optimizer}, step, ema={"model": ema_copy(model)}, config=config
-    )
+    return Task("toy", {"model": model}, {"muon": optimizer}, step, ema={"model": ema_copy(model)}, config=config)
 
 
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path):

@@ -32,9 +32,7 @@ SCENE_LIST = [sample(2, i) for i in range(12)]
 
 
 def sprite(shape="star", color="red", size="large", motion="stays still", **kwargs) -> Sprite:
-    return Sprite(
-        SHAPES.index(shape), COLORS.index(color), SIZES.index(size), MOTIONS.index(motion), **kwargs
-    )
+    return Sprite(SHAPES.index(shape), COLORS.index(color), SIZES.index(size), MOTIONS.index(motion), **kwargs)
 
 
 def scene(*sprites, relation=None, ground="clouds", style="flat", camera="still camera", **kwargs) -> Scene:
@@ -207,9 +205,7 @@ def test_styles_darken_what_they_should(style):
 
 @pytest.mark.parametrize("name", RELATIONS)
 def test_relations_hold_on_the_screen(name):
-    both = scene(
-        sprite("square", "white", "small"), sprite("circle", "yellow", "small"), relation=name, style="flat"
-    )
+    both = scene(sprite("square", "white", "small"), sprite("circle", "yellow", "small"), relation=name, style="flat")
     frame = render([both], SHORT)[0, 0].float() / 255
     places = []
     for color in ("white", "yellow"):
@@ -241,9 +237,7 @@ def test_the_first_sprite_hides_the_second():
 @pytest.mark.parametrize("ground", SCENES)
 def test_cameras_move_the_background_as_they_say(ground):
     numbers = tuple(np.random.default_rng(SCENES.index(ground)).random(24).tolist())
-    still, pan, zoom = (
-        render([scene(ground=ground, camera=c, background=numbers)], SHORT)[0].float() for c in CAMERAS
-    )
+    still, pan, zoom = (render([scene(ground=ground, camera=c, background=numbers)], SHORT)[0].float() for c in CAMERAS)
     assert torch.equal(still, still[:1].expand_as(still))
     assert torch.equal(pan[0], still[0]) and torch.equal(zoom[0], still[0])
     # A pan slides: the last frame is the first moved sideways. A zoom holds the middle and moves the edges.

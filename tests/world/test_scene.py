@@ -75,8 +75,7 @@ def test_no_scene_holds_what_cannot_be_seen():
     for scene in MANY:
         names = [MOTIONS[s.motion] for s in scene.sprites]
         assert all(
-            not (n == "spins" and SHAPES[s.shape] == "circle")
-            for n, s in zip(names, scene.sprites, strict=True)
+            not (n == "spins" and SHAPES[s.shape] == "circle") for n, s in zip(names, scene.sprites, strict=True)
         )
         assert len({s.shape for s in scene.sprites}) == len({s.color for s in scene.sprites}) == len(names)
         if scene.relation is not None and RELATIONS[scene.relation] in ("above", "below"):
