@@ -56,10 +56,8 @@ class Windows:
     def draw(self, fit: Fit, iteration: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Video [B, frames, 3, H, W] in [0, 1] and loss weights [B, frames, 1, H, W] of this iteration's phase."""
         device, progress = self.pool.device, (iteration + 0.5) / fit.iterations
-        for share, latents, scale in PHASES:
-            if progress <= share:
-                break
-            progress -= share
+        ends = [sum(share for share, _, _ in PHASES[: i + 1]) for i in range(len(PHASES) - 1)]
+        _, latents, scale = PHASES[sum(progress > end for end in ends)]
         frames, batch = 1 + (latents - 1) * self.per_latent, max(1, round(scale * fit.batch))
         rows = torch.randint(len(self.pool), (batch, 1), generator=generator, device=device)
         starts = torch.randint(self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device)
