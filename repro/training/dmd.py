@@ -205,7 +205,7 @@ def train_student(
     task = student_task(distillation, captions, encoder, row)
     name = f"{row.student}-s{seed}"
     done = run(task, profile.dmd_fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
-    if done:
-        meta = {"stage": "student", "seed": seed} | row.model_dump()
+    if done or max_seconds is not None:
+        meta = {"stage": "student", "seed": seed, "finished": done} | row.model_dump()
         weights.save(checkpoints / f"{name}.safetensors", task.ema["student"].state_dict(), meta)
     return done

@@ -101,6 +101,7 @@ def train_ode(profile: Profile, checkpoints: Path, work: Path, device, seed: int
     weights.load_into(student, checkpoints / "teacher.safetensors")
     task = ode_task(profile, data, student.to(device), device)
     done = run(task, profile.ode_fit, work / "ode", seed=seed, device=device, max_seconds=max_seconds)
-    if done:
-        weights.save(checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), {"stage": "ode", "seed": seed})
+    if done or max_seconds is not None:
+        meta = {"stage": "ode", "seed": seed, "finished": done}
+        weights.save(checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), meta)
     return done
