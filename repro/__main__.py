@@ -238,6 +238,17 @@ def notebook(
 
 
 @app.command()
+def publish(
+    results: Annotated[Path, typer.Option(help="results folder of a profile, such as results/mini")],
+    out: Annotated[Path, typer.Option(help="folder under results/published")],
+):
+    """Copy tables, figures, notebooks and their records to results/published."""
+    from repro.reporting.publish import publish as copy
+
+    typer.echo(f"{len(copy(results, out))} files copied to {out}")
+
+
+@app.command()
 def readme():
     """Write the generated tables between the markers of README.md."""
     from repro.reporting.readme import update

@@ -42,6 +42,8 @@ def load_decoder(profile: Profile, kind: str, checkpoints: Path, device) -> torc
         module = taehv.TinyDecoder(profile.autoencoders.tiny_channels, profile.geometry.latent_channels)
         name = "tiny"
     weights.load_into(module, Path(checkpoints) / f"{name}.safetensors")
+    # Both decoders are convolutions of few channels, which run nearly twice as fast with these last.
+    module = module.to(memory_format=torch.channels_last) if kind == "tiny" else module
     return module.to(device).requires_grad_(False).eval()
 
 

@@ -6,7 +6,6 @@ draws training seeds, then prompts within each drawn seed.
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from repro.errors import ReproError
 
@@ -49,6 +48,8 @@ def paired_difference(
 
 def holm(p_values) -> np.ndarray:
     """Holm-adjusted p values."""
+    from statsmodels.stats.multitest import multipletests
+
     return multipletests(p_values, method="holm")[1]
 
 

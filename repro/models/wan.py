@@ -7,8 +7,9 @@ N heads, H head dim.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as nnf
@@ -156,14 +157,16 @@ class Block(nn.Module):
 
         Only these change shape along a video, so the halves before and after the attention compile once.
         """
-        before, after = COMPILED if self.compiled else (Block.before, Block.after)
+        before, after = compiled_halves() if self.compiled else (Block.before, Block.after)
         q, k, v = before(self, x_BTD, modulation_BF6D, cos, sin)
         k, v = see(k, v)
         return after(self, x_BTD, attend(q.to(k.dtype), k, v, mask), modulation_BF6D, text_k, text_v)
 
 
-COMPILED = tuple(torch.compile(half, dynamic=False) for half in (Block.before, Block.after))
-"""Compiled at their first call; one graph serves all layers of all models of a size."""
+@cache
+def compiled_halves() -> tuple[Callable, Callable]:
+    """`Block.before` and `Block.after`, compiled; one graph serves all layers of all models of a size."""
+    return tuple(torch.compile(half, dynamic=False) for half in (Block.before, Block.after))
 
 
 class WanDiT(nn.Module):

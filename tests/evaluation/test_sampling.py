@@ -4,44 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from repro.config import load_runs
 from repro.errors import ReproError
 from repro.evaluation import sampling
 from repro.generation.noise import prompt_noise
 from repro.models import text_encoder, vae, weights
 from repro.models.taehv import TinyDecoder
-from repro.training.loop import generator_for
 from repro.world.scene import sample as draw_scene
-
-RUN = "diagonal_4322222"
 
 
 def resized(profile, **changes):
     return profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update=changes)})
-
-
-@pytest.fixture(scope="module")
-def run():
-    return load_runs()[RUN]
-
-
-@pytest.fixture
-def checkpoints(tmp_path, smoke, run, untrained):
-    torch.manual_seed(0)
-    tiny = TinyDecoder(smoke.autoencoders.tiny_channels, smoke.geometry.latent_channels)
-    with torch.no_grad():
-        for p in tiny.parameters():
-            if p.dim() > 1:
-                p.normal_(0, (2 / p[0].numel()) ** 0.5, generator=generator_for(1))
-        tiny.decoder[-1].weight.mul_(0.1)
-        tiny.decoder[-1].bias.fill_(0.5)
-    weights.save(tmp_path / "text_encoder.safetensors", text_encoder.build(smoke), {})
-    weights.save(tmp_path / "tiny.safetensors", tiny, {})
-    for seed in (0, 1):
-        torch.nn.init.normal_(untrained.proj_out.weight, std=0.1, generator=generator_for(seed))
-        weights.save(tmp_path / f"{run.student}-s{seed}.safetensors", untrained, {})
-    sampling.write_prompts(smoke, tmp_path, tmp_path / "prompts.safetensors")
-    return tmp_path
 
 
 def clips(profile, run, checkpoints):

@@ -1,0 +1,37 @@
+"""Copies what people read and what it rests on from a results folder into results/published/."""
+
+import shutil
+from pathlib import Path
+
+from repro.errors import ReproError
+from repro.files import write_atomic
+
+PARTS = (
+    "metrics.csv",
+    "tables/*",
+    "figures/*.png",
+    "notebooks/*.ipynb",
+    "runs/*/quality.json",
+    "runs/*/timing.json",
+    "runs/*/scores.csv",
+    "runs/*/frames.npz",
+    "training/*/log.jsonl",
+)
+MAX_BYTES = 2_000_000
+
+
+def publish(results: Path, out: Path) -> list[Path]:
+    """Copy every file of `PARTS`; returns their paths in `out`. Checkpoints and clips are not copied.
+
+    Raises ReproError where a part that every run makes is missing, or a file is too large for a repository.
+    """
+    results, found = Path(results), []
+    for part in PARTS:
+        files = sorted(p for p in results.glob(part) if p.is_file())
+        if not files and not part.startswith("training"):
+            raise ReproError(f"{results} has no {part}: run the workflow first, snakemake --cores all table5")
+        found += files
+    large = [p for p in found if p.stat().st_size > MAX_BYTES]
+    if large:
+        raise ReproError(f"{large[0]} has {large[0].stat().st_size} bytes, more than {MAX_BYTES}: nothing was copied")
+    return [write_atomic(Path(out) / p.relative_to(results), lambda t, p=p: shutil.copyfile(p, t)) for p in found]

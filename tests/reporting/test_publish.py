@@ -1,0 +1,40 @@
+"""Publishing copies every part, and nothing where one is missing or too large."""
+
+import pytest
+
+from repro.errors import ReproError
+from repro.reporting import publish
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    for part in publish.PARTS:
+        path = folder / part.replace("*", "a", 1).replace("*", "b")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(part)
+    (folder / "runs" / "a" / "clips.npy").write_text("large")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "vae.safetensors").write_text("weights")
+    return folder
+
+
+def test_every_part_and_nothing_else_is_copied(results, tmp_path):
+    copied = publish.publish(results, tmp_path / "out")
+    assert len(copied) == len(publish.PARTS)
+    assert {p for p in (tmp_path / "out").rglob("*") if p.is_file()} == set(copied)
+    assert (tmp_path / "out" / "metrics.csv").read_text() == "metrics.csv"
+
+
+def test_a_missing_part_is_named_and_nothing_copied(results, tmp_path):
+    (results / "runs" / "a" / "timing.json").unlink()
+    with pytest.raises(ReproError, match=r"has no runs/\*/timing\.json: run the workflow"):
+        publish.publish(results, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_too_large_is_named_and_nothing_copied(results, tmp_path):
+    (results / "figures" / "a.png").write_bytes(bytes(publish.MAX_BYTES + 1))
+    with pytest.raises(ReproError, match=r"a\.png has 2000001 bytes"):
+        publish.publish(results, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
