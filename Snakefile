@@ -38,23 +38,6 @@ rule all:
         report_files(5),
 
 
-rule publish:
-    input:
-        report_files(5),
-    log:
-        f"{OUT}/logs/publish.log",
-    conda:
-        "envs/cpu.yaml"
-    params:
-        results=lambda wildcards, input: os.path.dirname(input[0]),
-        out=f"results/published/{PROFILE.name}",
-    message:
-        "copy tables, figures, notebooks and records to {params.out}, and update the README"
-    shell:
-        "(python -m repro publish --results {params.results:q} --out {params.out:q}"
-        " && python -m repro readme) > {log:q} 2>&1"
-
-
 rule table5:
     input:
         report_files(5),

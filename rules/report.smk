@@ -46,3 +46,20 @@ rule notebook:
     shell:
         "python -m repro notebook {input.source} --out {output:q}"
         " --parameter results={params.results:q} --parameter profile={params.profile} > {log:q} 2>&1"
+
+
+rule publish:
+    input:
+        report_files(5),
+    log:
+        f"{OUT}/logs/publish.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        results=lambda wildcards, input: os.path.dirname(input[0]),
+        out=f"results/published/{PROFILE.name}",
+    message:
+        "copy tables, figures, notebooks and records to {params.out}, and update the README"
+    shell:
+        "(python -m repro publish --results {params.results:q} --out {params.out:q}"
+        " && python -m repro readme) > {log:q} 2>&1"

