@@ -3,7 +3,12 @@
 Legend: sigma ∈ [0, 1]; timestep ∈ [0, 1000]; both may be floats or tensors that broadcast.
 """
 
-import torch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # planning a workflow reads schedules, and PyTorch takes seconds to import
+    import torch
 
 TIMESTEPS = 1000
 
@@ -24,7 +29,7 @@ def expand(sigma: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _sigma_for(sigma, like: torch.Tensor):
-    return expand(sigma, like) if isinstance(sigma, torch.Tensor) else sigma
+    return expand(sigma, like) if hasattr(sigma, "ndim") else sigma
 
 
 def add_noise(x0: torch.Tensor, noise: torch.Tensor, sigma) -> torch.Tensor:
