@@ -13,8 +13,8 @@ from repro.training.loop import Task, ema_copy, run
 from repro.training.optimizer import muon
 from repro.training.teacher import autocast
 
-PHASES = ((0.40, 1, 4.0), (0.35, 5, 1.0), (0.25, 21, 0.5))
-"""Share of the iterations, latent frames of a window, and batch size over `fit.batch`.
+PHASES = ((0.40, 1, 4.0), (0.35, 5, 1.0), (0.25, None, 0.5))
+"""Share of the iterations, latent frames of a window (None: the whole clip), and batch size over `fit.batch`.
 
 Space is learned first, on single pictures. The causal convolutions reach far back, so the last
 phase shows them whole clips, their steady state included.
@@ -51,13 +51,14 @@ class Windows:
             rows = slice(i, i + 256)
             background = pixel_pool(bare, profile, device)
             self.sprites[rows] = (self.pool[rows] != background).any(2, keepdim=True)
-        self.per_latent = profile.geometry.temporal_compression
+        self.per_latent, self.whole = profile.geometry.temporal_compression, profile.geometry.latent_frames
 
     def draw(self, fit: Fit, iteration: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Video [B, frames, 3, H, W] in [0, 1] and loss weights [B, frames, 1, H, W] of this iteration's phase."""
         device, progress = self.pool.device, (iteration + 0.5) / fit.iterations
         ends = [sum(share for share, _, _ in PHASES[: i + 1]) for i in range(len(PHASES) - 1)]
         _, latents, scale = PHASES[sum(progress > end for end in ends)]
+        latents = latents or self.whole
         frames, batch = 1 + (latents - 1) * self.per_latent, max(1, round(scale * fit.batch))
         rows = torch.randint(len(self.pool), (batch, 1), generator=generator, device=device)
         starts = torch.randint(self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device)

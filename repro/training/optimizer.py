@@ -98,11 +98,6 @@ class Optimizer:
             p.grad = None
         return norm
 
-    def descend(self, loss: torch.Tensor, clip_norm: float) -> torch.Tensor:
-        """Backpropagate, then `step`."""
-        loss.backward()
-        return self.step(clip_norm)
-
     def state_dict(self) -> dict:
         return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
 

@@ -24,7 +24,8 @@ def task(poison_at: int | None = None, config: str = "a") -> Task:
         loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
         if iteration == poison_at:
             loss = loss * float("nan")
-        return {"loss": loss.detach(), "grad_norm": optimizer.descend(loss, FIT.clip_norm)}
+        loss.backward()
+        return {"loss": loss.detach(), "grad_norm": optimizer.step(FIT.clip_norm)}
 
     return Task("toy", {"model": model}, {"muon": optimizer}, step, ema={"model": ema_copy(model)}, config=config)
 
