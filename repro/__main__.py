@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from repro.config import Profile, check_all, load_profile, load_runs, load_students
+from repro.config import Profile, check_all, load_profile, load_runs, load_students, load_systems
 from repro.errors import ReproError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -190,6 +190,25 @@ def preview(
     row = _row(load_runs(), run, "run", "runs.csv").model_copy(update={"decoder": decoder})
     scores = look(config, source, row, checkpoints, count, steps or config.flow.teacher_steps, out, device)
     typer.echo(f"{source}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+
+
+@app.command()
+def headroom(
+    system: Annotated[str, typer.Argument(help="row of headroom.csv")],
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for headroom.json, scores.csv, draws.csv and frames.npz")],
+    profile: ProfileName = "mini",
+    seeds: Annotated[str, typer.Option(help="training seeds, such as 0,1,2")] = "",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Distance of one system's clips to real ones, over many held-out prompts."""
+    from repro.evaluation.headroom import measure
+
+    _torch(threads, device)
+    row = _row(load_systems(), system, "system", "headroom.csv")
+    run = _row(load_runs(), row.run, "run", "runs.csv")
+    measure(_profile(profile, seeds=seeds), row, run, checkpoints, out, device)
 
 
 @app.command("time")

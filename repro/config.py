@@ -104,6 +104,14 @@ class Evaluation(Section):
     """Training seeds of the students that quality cells average over."""
 
 
+class Headroom(Section):
+    """Clips of one system: all for the distances, the first `scored` for the sixteen measures."""
+
+    clips: PositiveInt
+    scored: PositiveInt
+    batch: PositiveInt
+
+
 class Timing(Section):
     warmups: PositiveInt = 3
     runs: PositiveInt = 10
@@ -126,6 +134,7 @@ class Profile(Section):
     ode_fit: OdeFit
     dmd_fit: DmdFit
     evaluation: Evaluation
+    headroom: Headroom
     timing: Timing
 
 
@@ -155,6 +164,39 @@ class Run(Section):
     decoder: Literal["tiny", "full"] = "tiny"
     cycle: bool = False
     steps: str = "default"
+
+
+FIXED_SOURCES = ("real", "reconstruction", "teacher", "ode")
+
+
+class System(Section):
+    """One row of `headroom.csv`: whose clips, and how they are sampled."""
+
+    system: str = Field(pattern=r"^[a-z0-9_]+$")
+    source: str
+    """One of FIXED_SOURCES, or a student of students.csv."""
+    run: str = "diagonal_4322222"
+    """Row of runs.csv: schedule and cache of a causal source, and everyone's decoder."""
+    steps: PositiveInt | None = None
+    """Euler steps of the teacher; `flow.teacher_steps` when not given."""
+
+    @property
+    def trained_per_seed(self) -> bool:
+        return self.source not in FIXED_SOURCES
+
+    def checkpoints(self, seeds: tuple[int, ...], decoder: str) -> list[str]:
+        """Names of the checkpoints that its clips need."""
+        codec = "tiny" if decoder == "tiny" else "vae"
+        match self.source:
+            case "real":
+                return []
+            case "reconstruction":
+                return sorted({"vae", codec})
+            case "teacher":
+                return ["teacher", "text_encoder", codec]
+            case "ode":
+                return ["teacher", "ode", "text_encoder", codec]
+        return [*(f"{self.source}-s{s}" for s in seeds), "teacher", "text_encoder", codec]
 
 
 def _explain(error: ValidationError, where: str) -> ReproError:
@@ -214,6 +256,10 @@ def load_runs(config_dir: Path = CONFIG_DIR) -> dict[str, Run]:
     return _load_rows(Path(config_dir) / "runs.csv", Run, "run_id")
 
 
+def load_systems(config_dir: Path = CONFIG_DIR) -> dict[str, System]:
+    return _load_rows(Path(config_dir) / "headroom.csv", System, "system")
+
+
 def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
     """Cross-check every row against the profile before any job starts."""
     students, runs = load_students(config_dir), load_runs(config_dir)
@@ -232,6 +278,14 @@ def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
                 f"runs.csv: run {run.run_id!r}: window_frames {run.window_frames} and sink_frames "
                 f"{run.sink_frames} must be whole chunks of {run.chunk_frames}"
             )
+    for system in load_systems(config_dir).values():
+        if system.trained_per_seed and system.source not in students:
+            raise ReproError(
+                f"headroom.csv: system {system.system!r} has source {system.source!r}; choose one of "
+                f"{', '.join((*FIXED_SOURCES, *students))}"
+            )
+        if system.run not in runs:
+            raise ReproError(f"headroom.csv: system {system.system!r} names run {system.run!r}, which runs.csv lacks")
 
 
 def json_schema(model: type[BaseModel]) -> str:

@@ -63,6 +63,14 @@ def clip_features(judge: Judge, clips, device) -> np.ndarray:
     return np.concatenate(rows)
 
 
+def write_frames(path: Path, clips: np.ndarray, captions: list[str]) -> None:
+    """A few frames of the first clips, for the notebooks' film strips."""
+    shown = np.linspace(0, clips.shape[1] - 1, SHOWN_FRAMES).round().astype(int)
+    frames = np.ascontiguousarray(clips[:SHOWN_PROMPTS, shown].transpose(0, 1, 3, 4, 2))
+    told = np.array(captions[:SHOWN_PROMPTS])
+    write_atomic(path, lambda p: np.savez_compressed(p, frames=frames, captions=told, index=shown))
+
+
 def interval(scores: pd.DataFrame, column: str, rng: np.random.Generator, resamples: int):
     """Mean and 95% cluster-bootstrap interval of one column; cells that a prompt does not define are left out."""
     values = scores[["seed", "prompt", column]].rename(columns={column: "value"})
@@ -111,10 +119,5 @@ def evaluate(profile: Profile, run: Run, clips_path: Path, prompts: Path, checkp
 
     out = Path(out)
     write_atomic(out / "scores.csv", lambda p: scores.to_csv(p, index=False, float_format="%.6f"))
-    shown = np.linspace(0, clips.shape[1] - 1, SHOWN_FRAMES).round().astype(int)
-    frames = np.ascontiguousarray(clips[:SHOWN_PROMPTS, shown].transpose(0, 1, 3, 4, 2))
-    write_atomic(
-        out / "frames.npz",
-        lambda p: np.savez_compressed(p, frames=frames, captions=np.array(captions[:SHOWN_PROMPTS]), index=shown),
-    )
+    write_frames(out / "frames.npz", clips, captions)
     records.write(out / "quality.json", rows)
