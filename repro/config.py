@@ -83,8 +83,8 @@ class OdeFit(Fit):
 class DmdFit(Fit):
     critic_lr: PositiveFloat
     critic_updates: PositiveInt = 5
-    critic_warmup: int = 50
-    """Critic updates before the first generator update."""
+    critic_warmup: int = 40
+    """Rounds of `critic_updates` critic updates before the first generator update."""
     real_guidance: float = 3.0
     timestep_range: tuple[int, int] = (20, 980)
 

@@ -45,10 +45,10 @@ def _one_source(profile: Profile, source: str, run: Run, steps: int, judge: Judg
 def distance_draws(
     features: Sequence[np.ndarray], real_ND: np.ndarray, rng: np.random.Generator, draws: int = RESAMPLES
 ) -> tuple[dict[str, float], pd.DataFrame]:
-    """Distances to `real_ND`, averaged over training seeds, and `draws` basic-bootstrap draws of each.
+    """Distances to `real_ND`, averaged over training seeds, and `draws` bootstrap draws of each.
 
-    A draw takes training seeds, then clips within each. A resample holds clips twice and lies further
-    from real than its sample does; the basic bootstrap, 2·estimate − resample, takes that bias out.
+    A draw takes training seeds, then clips within each. A resample holds clips twice and so lies further
+    from real than its sample does: the draws are shifted to centre on the distance itself.
     """
     distances = {name: [make(x, real_ND) for x in features] for name, make in metrics.DISTANCES.items()}
     values = {name: float(np.mean([d() for d in each])) for name, each in distances.items()}
@@ -58,10 +58,9 @@ def distance_draws(
             (i, np.bincount(rng.integers(len(features[i]), size=len(features[i])), minlength=len(features[i])))
             for i in rng.integers(len(features), size=len(features))
         ]
-        rows.append(
-            {n: 2 * values[n] - float(np.mean([each[i](w) for i, w in drawn])) for n, each in distances.items()}
-        )
-    return values, pd.DataFrame(rows)
+        rows.append({n: float(np.mean([each[i](w) for i, w in drawn])) for n, each in distances.items()})
+    spread = pd.DataFrame(rows)
+    return values, spread - spread.mean() + pd.Series(values)
 
 
 def measure(profile: Profile, system: System, run: Run, checkpoints: Path, out: Path, device) -> None:

@@ -3,6 +3,8 @@
 Legend: L layers, B batch, T tokens of a chunk, N heads, H head dim.
 """
 
+from copy import copy
+
 import torch
 
 from repro.errors import ReproError
@@ -104,6 +106,12 @@ class HistoryCache(KVCache):
     def seen(self) -> slice:
         first = max(0, self.chunk + 1 - self.reach)
         return slice(first * self.chunk_tokens, (self.chunk + 1) * self.chunk_tokens)
+
+    def last_rows(self, count: int) -> "HistoryCache":
+        """The same memory, narrowed to the last `count` videos of the batch."""
+        part = copy(self)
+        part.batch, part.k_LBTNH, part.v_LBTNH = count, self.k_LBTNH[:, -count:], self.v_LBTNH[:, -count:]
+        return part
 
     def append_to(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The given keys and values of a whole video, then the kept ones (mask: `wan.rollout_mask`)."""

@@ -57,15 +57,23 @@ def score_sigma(batch: int, fit: DmdFit, shift: float, generator: torch.Generato
 
 
 class Rollout(NamedTuple):
-    """Chunks x0 [B, F, C, H, W] of one rollout, and what the last forward of each was given."""
+    """Chunks x0 [B, F, C, H, W] of one rollout, what the last forward of each was given, and the text."""
 
     x0: torch.Tensor
     x: torch.Tensor
     sigma_BF: torch.Tensor
+    text_BLE: torch.Tensor
+
+    def rows(self, start: int, stop: int) -> "Rollout":
+        return Rollout(*(t[start:stop] for t in self))
 
 
 class Distillation:
-    """Student, critic and teacher with the losses between them."""
+    """Student, critic and teacher with the losses between them.
+
+    The student does not move between the critic's updates, so one wide rollout serves an iteration:
+    `critic_updates` batches for the critic, and the last one for the student.
+    """
 
     def __init__(self, profile: Profile, row: Student, student: WanDiT, critic: WanDiT, teacher: WanDiT, device):
         self.profile, self.fit, self.device = profile, profile.dmd_fit, device
@@ -73,9 +81,11 @@ class Distillation:
         self.policy = POLICIES[row.forcing]
         self.schedule = Schedule.parse(row.schedule, profile.geometry.chunks)
         dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+        self.batch = self.fit.batch * (self.fit.critic_updates + 1)
         self.cache = HistoryCache(
-            student.config, profile.geometry, self.fit.batch, row.window_frames, device=device, dtype=dtype
+            student.config, profile.geometry, self.batch, row.window_frames, device=device, dtype=dtype
         )
+        self.history = self.cache.last_rows(self.fit.batch)
         self.mask = rollout_mask(profile.geometry, row.window_frames, device)
         self.forward = graphed(student, device)
 
@@ -101,13 +111,14 @@ class Distillation:
                 on_exit=on_exit,
             )
         sigma_BF = torch.tensor(sigmas, device=x0.device).expand(len(text_BLE), -1)
-        return Rollout(x0.float(), torch.cat(inputs, 1), sigma_BF)
+        return Rollout(x0.float(), torch.cat(inputs, 1), sigma_BF, text_BLE)
 
-    def critic_batch(self, text_BLE: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-        """A detached rollout with its noise, noise levels and text: the arguments of `critic_loss`."""
-        x0 = self.generate(text_BLE, generator).x0
-        sigma = score_sigma(len(x0), self.fit, self.profile.flow.shift, generator)
-        return x0, torch.randn(x0.shape, generator=generator, device=x0.device), sigma, text_BLE
+    def critic_batch(self, made: Rollout, update: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """The rollout's share of one update with noise, noise levels and text: the arguments of `critic_loss`."""
+        made = made.rows(update * self.fit.batch, (update + 1) * self.fit.batch)
+        sigma = score_sigma(len(made.x0), self.fit, self.profile.flow.shift, generator)
+        noise = torch.randn(made.x0.shape, generator=generator, device=made.x0.device)
+        return made.x0, noise, sigma, made.text_BLE
 
     def critic_loss(self, x0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor, text_BLE: torch.Tensor):
         """Flow matching of the critic."""
@@ -116,21 +127,21 @@ class Distillation:
 
     @torch.no_grad()
     def generator_batch(
-        self, text_BLE: torch.Tensor, null_BLE: torch.Tensor, generator: torch.Generator
+        self, made: Rollout, null_BLE: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, ...]:
-        """A rollout's exit inputs, noise levels and text, and its DMD gradient: the arguments of `generator_loss`."""
-        made = self.generate(text_BLE, generator)
+        """Exit inputs, noise levels, text and DMD gradient of the last rows: the arguments of `generator_loss`."""
+        made = made.rows(self.batch - self.fit.batch, self.batch)
         with autocast(self.device):
             sigma = score_sigma(len(made.x0), self.fit, self.profile.flow.shift, generator)
             noise = torch.randn(made.x0.shape, generator=generator, device=made.x0.device)
             x = add_noise(made.x0, noise, sigma)
-            contexts = [self.teacher.text_context(text) for text in (text_BLE, null_BLE)]
+            contexts = [self.teacher.text_context(text) for text in (made.text_BLE, null_BLE)]
             v_real = guided_velocity(self.teacher, x, sigma, *contexts, self.fit.real_guidance)
-            v_fake = guided_velocity(self.critic, x, sigma, self.critic.text_context(text_BLE), None, 1.0)
+            v_fake = guided_velocity(self.critic, x, sigma, self.critic.text_context(made.text_BLE), None, 1.0)
         gradient = dmd_gradient(
             made.x0, x0_from_velocity(x, v_real.float(), sigma), x0_from_velocity(x, v_fake.float(), sigma)
         )
-        return made.x, made.sigma_BF, text_BLE, gradient
+        return made.x, made.sigma_BF, made.text_BLE, gradient
 
     def generator_loss(
         self, x: torch.Tensor, sigma_BF: torch.Tensor, text_BLE: torch.Tensor, gradient: torch.Tensor
@@ -138,7 +149,7 @@ class Distillation:
         """DMD loss of the latest rollout, whose exit steps are repeated together, with gradient."""
         with autocast(self.device):
             context = self.student.text_context(text_BLE)
-            v = self.student(x, sigma_BF * TIMESTEPS, context, history=self.cache, mask=self.mask)
+            v = self.student(x, sigma_BF * TIMESTEPS, context, history=self.history, mask=self.mask)
         x0 = x0_from_velocity(x, v.float(), sigma_BF)
         return {
             "loss": dmd_loss(x0, gradient),
@@ -158,16 +169,19 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
     critic_gradients = captured(lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device)
     generator_gradients = captured(distillation.generator_loss, student.parameters(), device)
 
-    def prompts(generator: torch.Generator) -> torch.Tensor:
-        return texts[torch.randint(len(texts), (fit.batch,), generator=generator, device=device)]
+    def train_critic(generator: torch.Generator) -> tuple[Rollout, torch.Tensor]:
+        rows = torch.randint(len(texts), (distillation.batch,), generator=generator, device=device)
+        made, losses = distillation.generate(texts[rows], generator), []
+        for update in range(fit.critic_updates):
+            losses.append(critic_gradients(*distillation.critic_batch(made, update, generator))["loss"])
+            critic_adamw.step(fit.clip_norm)
+        return made, torch.stack(losses).mean()
 
     def step(iteration: int, generator: torch.Generator) -> dict:
-        updates = fit.critic_updates + (fit.critic_warmup if iteration == 0 else 0)
-        for _ in range(updates):
-            critic_loss = critic_gradients(*distillation.critic_batch(prompts(generator), generator))["loss"]
-            critic_adamw.step(fit.clip_norm)
-        batch = distillation.generator_batch(prompts(generator), null, generator)
-        scalars = generator_gradients(*batch)
+        for _ in range(fit.critic_warmup if iteration == 0 else 0):
+            train_critic(generator)
+        made, critic_loss = train_critic(generator)
+        scalars = generator_gradients(*distillation.generator_batch(made, null, generator))
         norm = generator_adamw.step(fit.clip_norm)
         return scalars | {"critic_loss": critic_loss, "grad_norm": norm}
 
@@ -177,6 +191,8 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
         {"generator": generator_adamw, "critic": critic_adamw},
         step,
         ema={"student": ema_copy(student)},
+        # The critic must follow from the first iteration to the last: its rate neither warms up nor decays.
+        constant_lr=frozenset({"critic"}),
         config=f"{distillation.profile.dit} {fit} {row}",
     )
 

@@ -37,6 +37,8 @@ class Task:
     optimizers: dict[str, Optimizer]
     step: Callable[[int, torch.Generator], dict[str, float | torch.Tensor]]
     ema: dict[str, nn.Module] = field(default_factory=dict)
+    constant_lr: frozenset[str] = frozenset()
+    """Names of optimisers whose learning rate follows no schedule."""
     config: str = ""
     """Text that must not change between a checkpoint and its resumption."""
 
@@ -126,8 +128,8 @@ def run(task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seco
         row = bar.add_task(task.name, total=fit.iterations, completed=start, note="")
         for iteration in range(start, fit.iterations):
             factor = lr_factor(iteration, fit)
-            for optimizer in task.optimizers.values():
-                optimizer.scale_lr(factor)
+            for name, optimizer in task.optimizers.items():
+                optimizer.scale_lr(1.0 if name in task.constant_lr else factor)
             scalars = task.step(iteration, generator_for(seed, iteration, device=device))
             update_ema(task, fit.ema, iteration)
             bar.update(row, completed=iteration + 1)

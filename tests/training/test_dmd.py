@@ -69,23 +69,34 @@ def receivers(distillation):
 
 
 def test_each_loss_reaches_exactly_its_network(distillation, text):
-    batch = distillation.generator_batch(text, text * 0, generator_for(0))
+    made = distillation.generate(text.repeat(distillation.fit.critic_updates + 1, 1, 1), generator_for(0))
+    batch = distillation.generator_batch(made, text * 0, generator_for(0))
     distillation.generator_loss(*batch)["loss"].backward()
     assert receivers(distillation) == {"student"}
     distillation.student.zero_grad(set_to_none=True)
-    distillation.critic_loss(*distillation.critic_batch(text, generator_for(0))).backward()
+    distillation.critic_loss(*distillation.critic_batch(made, 0, generator_for(0))).backward()
     assert receivers(distillation) == {"critic"}
+
+
+def test_the_iterations_rollout_is_shared_out_without_overlap(distillation, text):
+    fit = distillation.fit
+    made = distillation.generate(text.repeat(fit.critic_updates + 1, 1, 1), generator_for(0))
+    parts = [distillation.critic_batch(made, u, generator_for(1))[0] for u in range(fit.critic_updates)]
+    x = distillation.generator_batch(made, text * 0, generator_for(1))[0]
+    assert torch.equal(torch.cat(parts), made.x0[: -fit.batch])
+    assert torch.equal(x, made.x[-fit.batch :])
 
 
 def test_exit_steps_repeated_together_equal_the_rollout(distillation, text):
     """One forward over all chunks, over the kept keys and values, gives what the chunks gave one by one."""
-    made = distillation.generate(text, generator_for(3))
+    text = text.repeat(distillation.fit.critic_updates + 1, 1, 1)
+    made = distillation.generate(text, generator_for(3)).rows(-len(text) // (distillation.fit.critic_updates + 1), None)
     student = distillation.student
     v = student(
         made.x,
         made.sigma_BF * 1000,
-        student.text_context(text),
-        history=distillation.cache,
+        student.text_context(made.text_BLE),
+        history=distillation.history,
         mask=distillation.mask,
     )
     assert len(made.sigma_BF[0].unique()) > 1
@@ -93,7 +104,8 @@ def test_exit_steps_repeated_together_equal_the_rollout(distillation, text):
 
 
 def test_every_parameter_of_the_student_learns(distillation, text):
-    batch = distillation.generator_batch(text, text * 0, generator_for(0))
+    made = distillation.generate(text.repeat(distillation.fit.critic_updates + 1, 1, 1), generator_for(0))
+    batch = distillation.generator_batch(made, text * 0, generator_for(0))
     distillation.generator_loss(*batch)["loss"].backward()
     silent = {n for n, p in distillation.student.named_parameters() if p.grad is None or not p.grad.any()}
     assert not {n for n in silent if not n.endswith("to_k.bias")}, silent
