@@ -14,7 +14,7 @@ from repro.config import DmdFit, Profile, Student
 from repro.flow import TIMESTEPS, add_noise, nominal_to_sigma, x0_from_velocity
 from repro.generation.cache_policy import POLICIES
 from repro.generation.graphs import graphed
-from repro.generation.noise import stream_noise
+from repro.generation.noise import NoiseSource, stream_noise
 from repro.generation.rollout import rollout
 from repro.generation.samplers import guided_velocity
 from repro.models import weights
@@ -24,6 +24,7 @@ from repro.schedule import Schedule
 from repro.training.capture import captured
 from repro.training.data import split_scenes
 from repro.training.loop import Task, ema_copy, run
+from repro.training.ode_init import trajectories
 from repro.training.optimizer import adamw
 from repro.training.teacher import autocast, compile_blocks, flow_matching_loss, load_teacher
 
@@ -54,6 +55,30 @@ def score_sigma(batch: int, fit: DmdFit, shift: float, generator: torch.Generato
     sigma = nominal_to_sigma(TIMESTEPS * torch.rand(batch, generator=generator, device=device), shift)
     low, high = (t / TIMESTEPS for t in fit.timestep_range)
     return sigma.clamp(low, high)
+
+
+class Pairs(NamedTuple):
+    """Where the teacher's guided ODE started and ended, [N, F, C, H, W] each, and the text [N, L, E]."""
+
+    noise: torch.Tensor
+    end: torch.Tensor
+    text: torch.Tensor
+
+    def rows(self, rows: torch.Tensor) -> "Pairs":
+        return Pairs(*(t[rows].float() for t in self))
+
+
+def started_from(source: NoiseSource, noise_BFCHW: torch.Tensor) -> NoiseSource:
+    """`source`, but the last B videos start from the given noise."""
+
+    def draw(chunk: int, step: int) -> torch.Tensor:
+        drawn = source(chunk, step)
+        if step == 0:
+            frames = drawn.shape[1]
+            drawn[-len(noise_BFCHW) :] = noise_BFCHW[:, chunk * frames : (chunk + 1) * frames]
+        return drawn
+
+    return draw
 
 
 class Rollout(NamedTuple):
@@ -89,8 +114,11 @@ class Distillation:
         self.mask = rollout_mask(profile.geometry, row.window_frames, device)
         self.forward = graphed(student, device)
 
-    def generate(self, text_BLE: torch.Tensor, generator: torch.Generator) -> Rollout:
-        """One rollout of the true per-chunk schedule with a random exit in every chunk."""
+    def generate(self, text_BLE: torch.Tensor, start: torch.Tensor, generator: torch.Generator) -> Rollout:
+        """One rollout of the true per-chunk schedule with a random exit in every chunk.
+
+        The last videos, the generator's, start from the noise `start`.
+        """
         self.cache.reset()
         inputs, sigmas = [], []
 
@@ -101,7 +129,7 @@ class Distillation:
         with torch.no_grad(), autocast(self.device):
             x0 = rollout(
                 self.forward,
-                stream_noise(generator, len(text_BLE), self.profile.geometry),
+                started_from(stream_noise(generator, len(text_BLE), self.profile.geometry), start),
                 self.student.text_context(text_BLE),
                 self.schedule,
                 self.cache,
@@ -144,21 +172,32 @@ class Distillation:
         return made.x, made.sigma_BF, made.text_BLE, gradient
 
     def generator_loss(
-        self, x: torch.Tensor, sigma_BF: torch.Tensor, text_BLE: torch.Tensor, gradient: torch.Tensor
+        self,
+        x: torch.Tensor,
+        sigma_BF: torch.Tensor,
+        text_BLE: torch.Tensor,
+        gradient: torch.Tensor,
+        end: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """DMD loss of the latest rollout, whose exit steps are repeated together, with gradient."""
+        """DMD and L_reg of the latest rollout, whose exit steps are repeated together, with gradient.
+
+        L_reg (paper, eq. 3) pulls towards where the teacher's ODE ends from the same noise: alone, DMD
+        seeks modes, and all backgrounds end in one hue.
+        """
         with autocast(self.device):
             context = self.student.text_context(text_BLE)
             v = self.student(x, sigma_BF * TIMESTEPS, context, history=self.history, mask=self.mask)
         x0 = x0_from_velocity(x, v.float(), sigma_BF)
+        reg = nnf.mse_loss(x0, end)
         return {
-            "loss": dmd_loss(x0, gradient),
+            "loss": dmd_loss(x0, gradient) + self.fit.reg_weight * reg,
+            "reg": reg.detach(),
             "dmd_gradient": gradient.abs().mean(),
             "latent_std": x0.detach().std(),
         }
 
 
-def student_task(distillation: Distillation, captions: Sequence[str], encoder, row: Student) -> Task:
+def student_task(distillation: Distillation, captions: Sequence[str], encoder, pairs: Pairs, row: Student) -> Task:
     fit, device = distillation.fit, distillation.device
     student, critic = distillation.student, distillation.critic
     with torch.no_grad():
@@ -169,19 +208,22 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, r
     critic_gradients = captured(lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device)
     generator_gradients = captured(distillation.generator_loss, student.parameters(), device)
 
-    def train_critic(generator: torch.Generator) -> tuple[Rollout, torch.Tensor]:
-        rows = torch.randint(len(texts), (distillation.batch,), generator=generator, device=device)
-        made, losses = distillation.generate(texts[rows], generator), []
+    critic_rows = distillation.batch - fit.batch
+
+    def train_critic(generator: torch.Generator) -> tuple[Rollout, torch.Tensor, torch.Tensor]:
+        rows = torch.randint(len(texts), (critic_rows,), generator=generator, device=device)
+        pair = pairs.rows(torch.randint(len(pairs.text), (fit.batch,), generator=generator, device=device))
+        made, losses = distillation.generate(torch.cat([texts[rows], pair.text]), pair.noise, generator), []
         for update in range(fit.critic_updates):
             losses.append(critic_gradients(*distillation.critic_batch(made, update, generator))["loss"])
             critic_adamw.step(fit.clip_norm)
-        return made, torch.stack(losses).mean()
+        return made, pair.end, torch.stack(losses).mean()
 
     def step(iteration: int, generator: torch.Generator) -> dict:
         for _ in range(fit.critic_warmup if iteration == 0 else 0):
             train_critic(generator)
-        made, critic_loss = train_critic(generator)
-        scalars = generator_gradients(*distillation.generator_batch(made, null, generator))
+        made, end, critic_loss = train_critic(generator)
+        scalars = generator_gradients(*distillation.generator_batch(made, null, generator), end)
         norm = generator_adamw.step(fit.clip_norm)
         return scalars | {"critic_loss": critic_loss, "grad_norm": norm}
 
@@ -218,7 +260,11 @@ def train_student(
         device,
     )
     captions = [s.caption for s in split_scenes("train", profile)]
-    task = student_task(distillation, captions, encoder, row)
+    # Made by stage 2, the same for every training seed.
+    paths = trajectories(profile, teacher, encoder, work, device, seed=0)
+    pairs = Pairs(paths["states"][:, 0].clone(), paths["states"][:, -1].clone(), paths["text"])
+    del paths
+    task = student_task(distillation, captions, encoder, pairs, row)
     name = f"{row.student}-s{seed}"
     done = run(task, profile.dmd_fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
     if done or max_seconds is not None:

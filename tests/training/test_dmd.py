@@ -7,9 +7,19 @@ import torch
 
 from repro.config import load_students
 from repro.flow import x0_from_velocity
+from repro.generation.noise import stream_noise
 from repro.models.wan import WanDiT
 from repro.schedule import Schedule
-from repro.training.dmd import Distillation, dmd_gradient, dmd_loss, random_exits, score_sigma, student_task
+from repro.training.dmd import (
+    Distillation,
+    Pairs,
+    dmd_gradient,
+    dmd_loss,
+    random_exits,
+    score_sigma,
+    started_from,
+    student_task,
+)
 from repro.training.loop import ema_copy, generator_for, run
 
 
@@ -60,6 +70,42 @@ def distillation(smoke, untrained):
     return Distillation(smoke, row, copy(), critic, teacher.requires_grad_(False), "cpu")
 
 
+@pytest.fixture
+def pairs(smoke, distillation):
+    shape = (5, *smoke.geometry.latent_shape)
+    noise, end = (torch.randn(shape, generator=generator_for(i)) for i in (7, 8))
+    return Pairs(noise, end, torch.randn(5, smoke.dit.text_tokens, smoke.dit.text_dim, generator=generator_for(9)))
+
+
+@pytest.fixture
+def made(distillation, pairs, text):
+    """A rollout whose generator's share starts from the first pairs."""
+    fit = distillation.fit
+    texts = torch.cat([text.repeat(fit.critic_updates, 1, 1), pairs.text[: fit.batch]])
+    return distillation.generate(texts, pairs.noise[: fit.batch], generator_for(3))
+
+
+def test_the_generators_videos_start_from_the_teachers_noise(smoke, pairs):
+    geometry = smoke.geometry
+    source = started_from(stream_noise(generator_for(0), 4, geometry), pairs.noise[:2])
+    plain = stream_noise(generator_for(0), 4, geometry)
+    for k in range(geometry.chunks):
+        frames = slice(k * geometry.chunk_frames, (k + 1) * geometry.chunk_frames)
+        first, free = source(k, 0), plain(k, 0)
+        assert torch.equal(first[2:], pairs.noise[:2, frames]) and torch.equal(first[:2], free[:2])
+        assert torch.equal(source(k, 1), plain(k, 1))
+
+
+def test_regression_pulls_towards_the_teachers_end(distillation, made, pairs, text):
+    """With a zero DMD gradient the loss is the weighted squared error to the end, and nothing else."""
+    fit = distillation.fit
+    x, sigma, texts, gradient = distillation.generator_batch(made, text * 0, generator_for(0))
+    end = pairs.end[: fit.batch]
+    out = distillation.generator_loss(x, sigma, texts, gradient * 0, end)
+    expected = (made.x0[-fit.batch :] - end).square().mean()
+    torch.testing.assert_close(out["loss"], fit.reg_weight * expected, atol=1e-4, rtol=1e-4)
+
+
 def receivers(distillation):
     return {
         name
@@ -68,30 +114,26 @@ def receivers(distillation):
     }
 
 
-def test_each_loss_reaches_exactly_its_network(distillation, text):
-    made = distillation.generate(text.repeat(distillation.fit.critic_updates + 1, 1, 1), generator_for(0))
+def test_each_loss_reaches_exactly_its_network(distillation, made, pairs, text):
     batch = distillation.generator_batch(made, text * 0, generator_for(0))
-    distillation.generator_loss(*batch)["loss"].backward()
+    distillation.generator_loss(*batch, pairs.end[: len(text)])["loss"].backward()
     assert receivers(distillation) == {"student"}
     distillation.student.zero_grad(set_to_none=True)
     distillation.critic_loss(*distillation.critic_batch(made, 0, generator_for(0))).backward()
     assert receivers(distillation) == {"critic"}
 
 
-def test_the_iterations_rollout_is_shared_out_without_overlap(distillation, text):
+def test_the_iterations_rollout_is_shared_out_without_overlap(distillation, made, text):
     fit = distillation.fit
-    made = distillation.generate(text.repeat(fit.critic_updates + 1, 1, 1), generator_for(0))
     parts = [distillation.critic_batch(made, u, generator_for(1))[0] for u in range(fit.critic_updates)]
     x = distillation.generator_batch(made, text * 0, generator_for(1))[0]
     assert torch.equal(torch.cat(parts), made.x0[: -fit.batch])
     assert torch.equal(x, made.x[-fit.batch :])
 
 
-def test_exit_steps_repeated_together_equal_the_rollout(distillation, text):
+def test_exit_steps_repeated_together_equal_the_rollout(distillation, made):
     """One forward over all chunks, over the kept keys and values, gives what the chunks gave one by one."""
-    text = text.repeat(distillation.fit.critic_updates + 1, 1, 1)
-    made = distillation.generate(text, generator_for(3)).rows(-len(text) // (distillation.fit.critic_updates + 1), None)
-    student = distillation.student
+    student, made = distillation.student, made.rows(-distillation.fit.batch, None)
     v = student(
         made.x,
         made.sigma_BF * 1000,
@@ -103,15 +145,14 @@ def test_exit_steps_repeated_together_equal_the_rollout(distillation, text):
     torch.testing.assert_close(x0_from_velocity(made.x, v, made.sigma_BF), made.x0, atol=1e-4, rtol=1e-4)
 
 
-def test_every_parameter_of_the_student_learns(distillation, text):
-    made = distillation.generate(text.repeat(distillation.fit.critic_updates + 1, 1, 1), generator_for(0))
+def test_every_parameter_of_the_student_learns(distillation, made, pairs, text):
     batch = distillation.generator_batch(made, text * 0, generator_for(0))
-    distillation.generator_loss(*batch)["loss"].backward()
+    distillation.generator_loss(*batch, pairs.end[: len(text)])["loss"].backward()
     silent = {n for n, p in distillation.student.named_parameters() if p.grad is None or not p.grad.any()}
     assert not {n for n in silent if not n.endswith("to_k.bias")}, silent
 
 
-def test_distillation_resumes_bit_exactly(tmp_path, smoke, distillation):
+def test_distillation_resumes_bit_exactly(tmp_path, smoke, distillation, pairs):
     fit, shape = smoke.dmd_fit, (1, smoke.dit.text_tokens, smoke.dit.text_dim)
     start = {n: ema_copy(getattr(distillation, n)).state_dict() for n in ("student", "critic")}
 
@@ -121,7 +162,7 @@ def test_distillation_resumes_bit_exactly(tmp_path, smoke, distillation):
     def task():
         for name, state in start.items():
             getattr(distillation, name).load_state_dict(state)
-        return student_task(distillation, ["a", "bb", "ccc"], encoder, load_students()["diagonal"])
+        return student_task(distillation, ["a", "bb", "ccc"], encoder, pairs, load_students()["diagonal"])
 
     whole = task()
     run(whole, fit, tmp_path / "whole", seed=0)
