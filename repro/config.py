@@ -86,8 +86,8 @@ class DmdFit(Fit):
     critic_warmup: int = 40
     """Rounds of `critic_updates` critic updates before the first generator update."""
     real_guidance: float = 3.0
-    reg_weight: float = Field(0.25, ge=0)
-    """Weight of L_reg over that of DMD (METHOD.md: 1 over 4)."""
+    reg_weight: float = Field(0.0, ge=0)
+    """Weight of L_reg over that of DMD (the paper's formula: 1 over 4; the authors' later code: 0)."""
     timestep_range: tuple[int, int] = (20, 980)
 
 

@@ -114,11 +114,14 @@ class Distillation:
         self.mask = rollout_mask(profile.geometry, row.window_frames, device)
         self.forward = graphed(student, device)
 
-    def generate(self, text_BLE: torch.Tensor, start: torch.Tensor, generator: torch.Generator) -> Rollout:
+    def generate(
+        self, text_BLE: torch.Tensor, generator: torch.Generator, start: torch.Tensor | None = None
+    ) -> Rollout:
         """One rollout of the true per-chunk schedule with a random exit in every chunk.
 
-        The last videos, the generator's, start from the noise `start`.
+        The last videos, the generator's, start from the noise `start` when it is given.
         """
+        noise = stream_noise(generator, len(text_BLE), self.profile.geometry)
         self.cache.reset()
         inputs, sigmas = [], []
 
@@ -129,7 +132,7 @@ class Distillation:
         with torch.no_grad(), autocast(self.device):
             x0 = rollout(
                 self.forward,
-                started_from(stream_noise(generator, len(text_BLE), self.profile.geometry), start),
+                noise if start is None else started_from(noise, start),
                 self.student.text_context(text_BLE),
                 self.schedule,
                 self.cache,
@@ -177,27 +180,31 @@ class Distillation:
         sigma_BF: torch.Tensor,
         text_BLE: torch.Tensor,
         gradient: torch.Tensor,
-        end: torch.Tensor,
+        end: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """DMD and L_reg of the latest rollout, whose exit steps are repeated together, with gradient.
+        """DMD of the latest rollout, whose exit steps are repeated together, with gradient.
 
-        L_reg (paper, eq. 3) pulls towards where the teacher's ODE ends from the same noise: alone, DMD
-        seeks modes, and all backgrounds end in one hue.
+        With `end`, where the teacher's ODE ends from the same noise, L_reg (paper, eq. 3) is added.
         """
         with autocast(self.device):
             context = self.student.text_context(text_BLE)
             v = self.student(x, sigma_BF * TIMESTEPS, context, history=self.history, mask=self.mask)
         x0 = x0_from_velocity(x, v.float(), sigma_BF)
-        reg = nnf.mse_loss(x0, end)
-        return {
-            "loss": dmd_loss(x0, gradient) + self.fit.reg_weight * reg,
-            "reg": reg.detach(),
+        out = {
+            "loss": dmd_loss(x0, gradient),
             "dmd_gradient": gradient.abs().mean(),
             "latent_std": x0.detach().std(),
         }
+        if end is not None:
+            reg = nnf.mse_loss(x0, end)
+            out |= {"loss": out["loss"] + self.fit.reg_weight * reg, "reg": reg}
+        return out
 
 
-def student_task(distillation: Distillation, captions: Sequence[str], encoder, pairs: Pairs, row: Student) -> Task:
+def student_task(
+    distillation: Distillation, captions: Sequence[str], encoder, row: Student, pairs: Pairs | None = None
+) -> Task:
+    """The stage; with `pairs`, the generator's videos start where the teacher's did, and L_reg is added."""
     fit, device = distillation.fit, distillation.device
     student, critic = distillation.student, distillation.critic
     with torch.no_grad():
@@ -208,22 +215,27 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, p
     critic_gradients = captured(lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device)
     generator_gradients = captured(distillation.generator_loss, student.parameters(), device)
 
-    critic_rows = distillation.batch - fit.batch
-
-    def train_critic(generator: torch.Generator) -> tuple[Rollout, torch.Tensor, torch.Tensor]:
-        rows = torch.randint(len(texts), (critic_rows,), generator=generator, device=device)
+    def drawn(generator: torch.Generator) -> tuple[torch.Tensor, Pairs | None]:
+        text_BLE = texts[torch.randint(len(texts), (distillation.batch,), generator=generator, device=device)]
+        if pairs is None:
+            return text_BLE, None
         pair = pairs.rows(torch.randint(len(pairs.text), (fit.batch,), generator=generator, device=device))
-        made, losses = distillation.generate(torch.cat([texts[rows], pair.text]), pair.noise, generator), []
+        return torch.cat([text_BLE[: -fit.batch], pair.text]), pair
+
+    def train_critic(generator: torch.Generator) -> tuple[Rollout, Pairs | None, torch.Tensor]:
+        text_BLE, pair = drawn(generator)
+        made, losses = distillation.generate(text_BLE, generator, pair and pair.noise), []
         for update in range(fit.critic_updates):
             losses.append(critic_gradients(*distillation.critic_batch(made, update, generator))["loss"])
             critic_adamw.step(fit.clip_norm)
-        return made, pair.end, torch.stack(losses).mean()
+        return made, pair, torch.stack(losses).mean()
 
     def step(iteration: int, generator: torch.Generator) -> dict:
         for _ in range(fit.critic_warmup if iteration == 0 else 0):
             train_critic(generator)
-        made, end, critic_loss = train_critic(generator)
-        scalars = generator_gradients(*distillation.generator_batch(made, null, generator), end)
+        made, pair, critic_loss = train_critic(generator)
+        batch = distillation.generator_batch(made, null, generator)
+        scalars = generator_gradients(*batch, *([] if pair is None else [pair.end]))
         norm = generator_adamw.step(fit.clip_norm)
         return scalars | {"critic_loss": critic_loss, "grad_norm": norm}
 
@@ -237,6 +249,12 @@ def student_task(distillation: Distillation, captions: Sequence[str], encoder, p
         constant_lr=frozenset({"critic"}),
         config=f"{distillation.profile.dit} {fit} {row}",
     )
+
+
+def teacher_pairs(profile: Profile, teacher: WanDiT, encoder, work: Path, device) -> Pairs:
+    """Ends of the trajectories that stage 2 made, the same for every training seed."""
+    data = trajectories(profile, teacher, encoder, work, device, seed=0)
+    return Pairs(data["states"][:, 0].clone(), data["states"][:, -1].clone(), data["text"])
 
 
 def train_student(
@@ -260,11 +278,8 @@ def train_student(
         device,
     )
     captions = [s.caption for s in split_scenes("train", profile)]
-    # Made by stage 2, the same for every training seed.
-    paths = trajectories(profile, teacher, encoder, work, device, seed=0)
-    pairs = Pairs(paths["states"][:, 0].clone(), paths["states"][:, -1].clone(), paths["text"])
-    del paths
-    task = student_task(distillation, captions, encoder, pairs, row)
+    pairs = teacher_pairs(profile, teacher, encoder, work, device) if profile.dmd_fit.reg_weight else None
+    task = student_task(distillation, captions, encoder, row, pairs)
     name = f"{row.student}-s{seed}"
     done = run(task, profile.dmd_fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
     if done or max_seconds is not None:

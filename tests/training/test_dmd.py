@@ -82,7 +82,7 @@ def made(distillation, pairs, text):
     """A rollout whose generator's share starts from the first pairs."""
     fit = distillation.fit
     texts = torch.cat([text.repeat(fit.critic_updates, 1, 1), pairs.text[: fit.batch]])
-    return distillation.generate(texts, pairs.noise[: fit.batch], generator_for(3))
+    return distillation.generate(texts, generator_for(3), pairs.noise[: fit.batch])
 
 
 def test_the_generators_videos_start_from_the_teachers_noise(smoke, pairs):
@@ -98,7 +98,7 @@ def test_the_generators_videos_start_from_the_teachers_noise(smoke, pairs):
 
 def test_regression_pulls_towards_the_teachers_end(distillation, made, pairs, text):
     """With a zero DMD gradient the loss is the weighted squared error to the end, and nothing else."""
-    fit = distillation.fit
+    fit = distillation.fit = distillation.fit.model_copy(update={"reg_weight": 0.25})
     x, sigma, texts, gradient = distillation.generator_batch(made, text * 0, generator_for(0))
     end = pairs.end[: fit.batch]
     out = distillation.generator_loss(x, sigma, texts, gradient * 0, end)
@@ -152,7 +152,8 @@ def test_every_parameter_of_the_student_learns(distillation, made, pairs, text):
     assert not {n for n in silent if not n.endswith("to_k.bias")}, silent
 
 
-def test_distillation_resumes_bit_exactly(tmp_path, smoke, distillation, pairs):
+@pytest.mark.parametrize("paired", [False, True])
+def test_distillation_resumes_bit_exactly(tmp_path, smoke, distillation, pairs, paired):
     fit, shape = smoke.dmd_fit, (1, smoke.dit.text_tokens, smoke.dit.text_dim)
     start = {n: ema_copy(getattr(distillation, n)).state_dict() for n in ("student", "critic")}
 
@@ -162,7 +163,9 @@ def test_distillation_resumes_bit_exactly(tmp_path, smoke, distillation, pairs):
     def task():
         for name, state in start.items():
             getattr(distillation, name).load_state_dict(state)
-        return student_task(distillation, ["a", "bb", "ccc"], encoder, pairs, load_students()["diagonal"])
+        return student_task(
+            distillation, ["a", "bb", "ccc"], encoder, load_students()["diagonal"], pairs if paired else None
+        )
 
     whole = task()
     run(whole, fit, tmp_path / "whole", seed=0)
