@@ -5,9 +5,10 @@ import torch
 
 from repro.config import load_runs
 from repro.evaluation import sampling
-from repro.models import text_encoder, weights
+from repro.models import text_encoder, vae, weights
 from repro.models.taehv import TinyDecoder
 from repro.training.loop import generator_for
+from repro.world.judge import FEATURES, Judge
 
 RUN = "diagonal_4322222"
 
@@ -34,3 +35,13 @@ def checkpoints(tmp_path, smoke, run, untrained):
         weights.save(tmp_path / f"{run.student}-s{seed}.safetensors", untrained, {})
     sampling.write_prompts(smoke, tmp_path, tmp_path / "prompts.safetensors")
     return tmp_path
+
+
+@pytest.fixture
+def everything(checkpoints, smoke, untrained):
+    torch.manual_seed(0)
+    weights.save(checkpoints / "vae.safetensors", vae.build(smoke), {})
+    weights.save(checkpoints / "judge.safetensors", Judge(), {})
+    weights.save(checkpoints / "real.safetensors", {"features": torch.randn(200, FEATURES)}, {}, dtype=None)
+    weights.save(checkpoints / "teacher.safetensors", untrained, {})
+    return checkpoints

@@ -5,25 +5,12 @@ import json
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from repro.errors import ReproError
 from repro.evaluation.preview import SHEET_COLUMNS, clips_of, preview
 from repro.evaluation.sampling import sample
-from repro.models import vae, weights
 from repro.training.data import split_scenes
-from repro.world.judge import FEATURES, Judge
 from repro.world.render import render
-
-
-@pytest.fixture
-def everything(checkpoints, smoke, untrained):
-    torch.manual_seed(0)
-    weights.save(checkpoints / "vae.safetensors", vae.build(smoke), {})
-    weights.save(checkpoints / "judge.safetensors", Judge(), {})
-    weights.save(checkpoints / "real.safetensors", {"features": torch.randn(200, FEATURES)}, {}, dtype=None)
-    weights.save(checkpoints / "teacher.safetensors", untrained, {})
-    return checkpoints
 
 
 @pytest.mark.parametrize("source", ["real", "reconstruction", "teacher", "diagonal-s0"])
