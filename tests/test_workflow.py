@@ -127,15 +127,20 @@ def test_two_runs_in_one_results_folder_are_refused(tree, tmp_path):
     assert sorted(lock.parent.iterdir()) == [lock]
 
 
-def keep_schedules(tree: Path, *schedules: str) -> list[str]:
-    """Cut runs.csv to the runs of a few schedules; returns the run_ids."""
-    path = tree / "config" / "runs.csv"
-    rows = [r for r in csv.DictReader(path.open(newline="")) if r["schedule"] in schedules]
+def keep_rows(path: Path, keep) -> list[dict]:
+    rows = [r for r in csv.DictReader(path.open(newline="")) if keep(r)]
     with path.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    return [r["run_id"] for r in rows]
+    return rows
+
+
+def keep_schedules(tree: Path, *schedules: str) -> list[str]:
+    """Cut runs.csv to the runs of a few schedules, and headroom.csv to the systems that use them."""
+    runs = [r["run_id"] for r in keep_rows(tree / "config" / "runs.csv", lambda r: r["schedule"] in schedules)]
+    keep_rows(tree / "config" / "headroom.csv", lambda r: r["run"] in ("", *runs))
+    return runs
 
 
 def kill_when(tree: Path, appears: Path, seconds: float = 60) -> None:
