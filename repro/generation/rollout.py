@@ -3,7 +3,7 @@
 Legend: B batch, f latent frames of a chunk, C latent channels, H and W latent height and width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
@@ -17,7 +17,7 @@ from repro.schedule import Schedule
 
 Forward = Callable[..., torch.Tensor]
 OnChunk = Callable[[int, torch.Tensor], None]
-OnExit = Callable[[torch.Tensor, float], None]
+OnStep = Callable[[int, int, torch.Tensor, float, torch.Tensor], None]
 
 
 def predict_x0(
@@ -45,36 +45,34 @@ def rollout(
     *,
     shift: float,
     on_chunk: OnChunk | None = None,
-    exits: Sequence[int] | None = None,
-    on_exit: OnExit | None = None,
+    on_step: OnStep | None = None,
     spans: Spans = NO_SPANS,
 ) -> torch.Tensor:
     """Generate one video chunk by chunk, without gradient; returns x0 [B, F, C, H, W].
 
     `forward` is a `WanDiT` (or a graphed one). `on_chunk(k, x0)` runs as soon as chunk k is clean,
-    before any cache pass, so decoding streams. For training, `exits[k]` stops chunk k after that
-    step of its list; `on_exit(x, sigma)` gets the input of every chunk's last forward.
+    before any cache pass, so decoding streams. For training, `on_step(k, step, x, sigma, x0)` gets what every step was
+    given and what it predicted.
     """
     video = []
     for k in range(schedule.chunks):
         cache.begin(k)
         timesteps = schedule.timesteps(k)
-        last = len(timesteps) - 1 if exits is None else exits[k]
         x0 = None
         with spans("denoise", k):
-            for step, timestep in enumerate(timesteps[: last + 1]):
+            for step, timestep in enumerate(timesteps):
                 sigma = nominal_to_sigma(timestep, shift)
                 x = noise(k, 0) if x0 is None else add_noise(x0, noise(k, step), sigma)
                 start = k * x.shape[1]
                 x0 = predict_x0(forward, x, sigma, context, start, cache)
+                if on_step is not None:
+                    on_step(k, step, x, sigma, x0)
         video.append(x0)
-        if on_exit is not None:
-            on_exit(x, sigma)
         if on_chunk is not None:
             on_chunk(k, x0)
-        if policy.needs_pass(timesteps[last]):
+        if policy.needs_pass(timesteps[-1]):
             with spans("cache", k):
                 sigma = nominal_to_sigma(policy.noise_level, shift)
-                kept = add_noise(x0, noise(k, last + 1), sigma) if sigma > 0 else x0
+                kept = add_noise(x0, noise(k, len(timesteps)), sigma) if sigma > 0 else x0
                 predict_x0(forward, kept, sigma, context, start, cache)
     return torch.cat(video, dim=1)

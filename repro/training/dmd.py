@@ -43,10 +43,15 @@ def dmd_loss(x0: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     return 0.5 * nnf.mse_loss(x0, (x0 - gradient).detach())
 
 
-def random_exits(schedule: Schedule, generator: torch.Generator) -> tuple[int, ...]:
-    """For each chunk a step of its *own* list, uniformly: every step of every chunk trains."""
-    draws = torch.rand(schedule.chunks, generator=generator, device=generator.device).tolist()
-    return tuple(int(u * n) for u, n in zip(draws, schedule.counts, strict=True))
+def random_exits(schedule: Schedule, batch: int, generator: torch.Generator) -> torch.Tensor:
+    """For each video and chunk [B, K] a step of the chunk's *own* list, uniformly: every step trains.
+
+    One draw a video: its chunks exit at the same share of their lists, so that it is as clean at its
+    end as at its beginning, and the videos that exit last are those that inference makes.
+    """
+    device = generator.device
+    u_B1 = torch.rand(batch, 1, generator=generator, device=device)
+    return (u_B1 * torch.tensor(schedule.counts, device=device)).long()
 
 
 def score_sigma(batch: int, fit: DmdFit, shift: float, generator: torch.Generator) -> torch.Tensor:
@@ -82,7 +87,7 @@ def started_from(source: NoiseSource, noise_BFCHW: torch.Tensor) -> NoiseSource:
 
 
 class Rollout(NamedTuple):
-    """Chunks x0 [B, F, C, H, W] of one rollout, what the last forward of each was given, and the text."""
+    """Exit steps' predictions x0 [B, F, C, H, W], what each was given, at which noise level, and the text."""
 
     x0: torch.Tensor
     x: torch.Tensor
@@ -117,20 +122,26 @@ class Distillation:
     def generate(
         self, text_BLE: torch.Tensor, generator: torch.Generator, start: torch.Tensor | None = None
     ) -> Rollout:
-        """One rollout of the true per-chunk schedule with a random exit in every chunk.
+        """One rollout of the true per-chunk schedule; each video is taken at its own exit steps.
 
         The last videos, the generator's, start from the noise `start` when it is given.
         """
-        noise = stream_noise(generator, len(text_BLE), self.profile.geometry)
+        batch, geometry = len(text_BLE), self.profile.geometry
+        exits_BK = random_exits(self.schedule, batch, generator)
+        noise = stream_noise(generator, batch, geometry)
+        x0, x = torch.zeros(2, batch, *geometry.latent_shape, device=self.device)
+        sigma_BF = torch.zeros(x.shape[:2], device=self.device)
+
+        def on_step(k: int, step: int, given: torch.Tensor, sigma: float, predicted: torch.Tensor) -> None:
+            frames = slice(k * geometry.chunk_frames, (k + 1) * geometry.chunk_frames)
+            here_B = exits_BK[:, k] == step
+            for whole, part in ((x, given), (x0, predicted)):
+                whole[:, frames] = torch.where(here_B[:, None, None, None, None], part, whole[:, frames])
+            sigma_BF[:, frames] = torch.where(here_B[:, None], sigma, sigma_BF[:, frames])
+
         self.cache.reset()
-        inputs, sigmas = [], []
-
-        def on_exit(x: torch.Tensor, sigma: float) -> None:
-            inputs.append(x)
-            sigmas.extend([sigma] * x.shape[1])
-
         with torch.no_grad(), autocast(self.device):
-            x0 = rollout(
+            rollout(
                 self.forward,
                 noise if start is None else started_from(noise, start),
                 self.student.text_context(text_BLE),
@@ -138,11 +149,9 @@ class Distillation:
                 self.cache,
                 self.policy,
                 shift=self.profile.flow.shift,
-                exits=random_exits(self.schedule, generator),
-                on_exit=on_exit,
+                on_step=on_step,
             )
-        sigma_BF = torch.tensor(sigmas, device=x0.device).expand(len(text_BLE), -1)
-        return Rollout(x0.float(), torch.cat(inputs, 1), sigma_BF, text_BLE)
+        return Rollout(x0, x, sigma_BF, text_BLE)
 
     def critic_batch(self, made: Rollout, update: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         """The rollout's share of one update with noise, noise levels and text: the arguments of `critic_loss`."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from repro.flow import shift_sigma
+from repro.flow import add_noise, shift_sigma
 from repro.generation.cache_policy import POLICIES, CachePolicy
 from repro.generation.noise import prompt_noise, whole_video
 from repro.generation.rollout import rollout
@@ -68,7 +68,7 @@ def test_modes_and_schedules_share_starting_noise(smoke):
 
 def test_diagonal_keeps_the_last_step_and_self_the_clean_chunk(untrained, smoke, text):
     """Repeat the kept forward by hand: the cache must not change."""
-    from repro.flow import TIMESTEPS, add_noise, nominal_to_sigma
+    from repro.flow import TIMESTEPS, nominal_to_sigma
 
     noise = prompt_noise(0, range(2), smoke.geometry)
     context = untrained.text_context(text)
@@ -104,16 +104,17 @@ def test_chunks_stream_in_order_before_the_cache_pass(untrained, smoke, text):
     assert set(spans.seconds()) == {"denoise", "cache"} and min(spans.seconds().values()) > 0
 
 
-def test_exits_stop_chunks_early_and_report_their_last_input(untrained, smoke, text):
-    exits, seen = [1, 0, 1, 0, 1, 0, 1], []
-    video, calls, _ = generate(
-        untrained, smoke, text, "3", exits=exits, on_exit=lambda x, sigma: seen.append((x, sigma))
-    )
-    # Exits at nominal 750 and 1000 are not at the forcing level, so each chunk adds a cache pass.
-    assert calls == sum(e + 1 for e in exits) + len(exits)
-    assert [sigma for _, sigma in seen] == [shift_sigma(0.75, SHIFT) if e else 1.0 for e in exits]
-    assert torch.equal(seen[1][0], prompt_noise(0, range(2), smoke.geometry)(1, 0))
-    assert video.shape == torch.cat([x for x, _ in seen], 1).shape and not video.requires_grad
+def test_every_step_is_reported_with_what_it_was_given(untrained, smoke, text):
+    seen = []
+    video, calls, _ = generate(untrained, smoke, text, "3222222", on_step=lambda *step: seen.append(step))
+    assert [(k, step) for k, step, *_ in seen] == [(k, s) for k in range(7) for s in range(2 + (k == 0))]
+    assert calls == len(seen)
+    noise, sigmas = prompt_noise(0, range(2), smoke.geometry), [1.0, shift_sigma(0.75, SHIFT), shift_sigma(0.1, SHIFT)]
+    (_, _, x, sigma, x0), (*_, second, _, _) = seen[:2]
+    assert torch.equal(x, noise(0, 0)) and [s[3] for s in seen[:3]] == sigmas and sigma == 1
+    torch.testing.assert_close(second, add_noise(x0, noise(0, 1), sigmas[1]))
+    ends = [x0 for k, step, _, _, x0 in seen if step == (2 if k == 0 else 1)]
+    assert torch.equal(torch.cat(ends, 1), video) and not video.requires_grad
 
 
 def test_euler_records_the_asked_levels_and_agrees_with_diffusers(untrained, smoke, text):

@@ -1,7 +1,5 @@
 """DMD: gradient, exits, who receives gradient, resumption."""
 
-from collections import Counter
-
 import pytest
 import torch
 
@@ -41,14 +39,12 @@ def test_normaliser_is_clamped_away_from_zero():
 @pytest.mark.parametrize("text", ["4322222", "5432222", "1"])
 def test_every_step_of_every_chunk_is_reached_evenly(text):
     schedule = Schedule.parse(text, 7)
-    generator = generator_for(0)
-    draws = Counter()
-    for _ in range(600):
-        draws.update(enumerate(random_exits(schedule, generator)))
+    exits_BK = random_exits(schedule, 600, generator_for(0))
     for k, count in enumerate(schedule.counts):
-        for step in range(count):
-            assert draws[k, step] > 0.7 * 600 / count
-        assert draws[k, count] == 0
+        draws = exits_BK[:, k].bincount()
+        assert len(draws) == count and draws.min() > 0.7 * 600 / count
+    last = exits_BK == torch.tensor(schedule.counts) - 1
+    assert (last[:, :1] <= last).all()  # the longest list's last step: the whole video is inference's
 
 
 def test_score_noise_levels_are_clamped(smoke):
@@ -141,7 +137,7 @@ def test_exit_steps_repeated_together_equal_the_rollout(distillation, made):
         history=distillation.history,
         mask=distillation.mask,
     )
-    assert len(made.sigma_BF[0].unique()) > 1
+    assert len(made.sigma_BF.unique()) > 2
     torch.testing.assert_close(x0_from_velocity(made.x, v, made.sigma_BF), made.x0, atol=1e-4, rtol=1e-4)
 
 
