@@ -17,7 +17,7 @@ from repro.schedule import Schedule
 
 Forward = Callable[..., torch.Tensor]
 OnChunk = Callable[[int, torch.Tensor], None]
-OnStep = Callable[[int, int, torch.Tensor, float, torch.Tensor], None]
+OnStep = Callable[[int, int, torch.Tensor, float, torch.Tensor], torch.Tensor]
 
 
 def predict_x0(
@@ -52,7 +52,7 @@ def rollout(
 
     `forward` is a `WanDiT` (or a graphed one). `on_chunk(k, x0)` runs as soon as chunk k is clean,
     before any cache pass, so decoding streams. For training, `on_step(k, step, x, sigma, x0)` gets what every step was
-    given and what it predicted.
+    given and what it predicted, and returns the prediction to go on with.
     """
     video = []
     for k in range(schedule.chunks):
@@ -66,7 +66,7 @@ def rollout(
                 start = k * x.shape[1]
                 x0 = predict_x0(forward, x, sigma, context, start, cache)
                 if on_step is not None:
-                    on_step(k, step, x, sigma, x0)
+                    x0 = on_step(k, step, x, sigma, x0)
         video.append(x0)
         if on_chunk is not None:
             on_chunk(k, x0)

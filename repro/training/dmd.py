@@ -122,7 +122,10 @@ class Distillation:
     def generate(
         self, text_BLE: torch.Tensor, generator: torch.Generator, start: torch.Tensor | None = None
     ) -> Rollout:
-        """One rollout of the true per-chunk schedule; each video is taken at its own exit steps.
+        """One rollout of the true per-chunk schedule, where each video keeps the predictions of its exit steps.
+
+        Later steps of a chunk re-noise a kept prediction as they would their own, so that the cache, and
+        with it the chunks after, see what the video became.
 
         The last videos, the generator's, start from the noise `start` when it is given.
         """
@@ -132,12 +135,13 @@ class Distillation:
         x0, x = torch.zeros(2, batch, *geometry.latent_shape, device=self.device)
         sigma_BF = torch.zeros(x.shape[:2], device=self.device)
 
-        def on_step(k: int, step: int, given: torch.Tensor, sigma: float, predicted: torch.Tensor) -> None:
+        def on_step(k: int, step: int, given: torch.Tensor, sigma: float, predicted: torch.Tensor) -> torch.Tensor:
             frames = slice(k * geometry.chunk_frames, (k + 1) * geometry.chunk_frames)
-            here_B = exits_BK[:, k] == step
+            going_B = exits_BK[:, k] >= step
             for whole, part in ((x, given), (x0, predicted)):
-                whole[:, frames] = torch.where(here_B[:, None, None, None, None], part, whole[:, frames])
-            sigma_BF[:, frames] = torch.where(here_B[:, None], sigma, sigma_BF[:, frames])
+                whole[:, frames] = torch.where(going_B[:, None, None, None, None], part, whole[:, frames])
+            sigma_BF[:, frames] = torch.where(going_B[:, None], sigma, sigma_BF[:, frames])
+            return x0[:, frames]
 
         self.cache.reset()
         with torch.no_grad(), autocast(self.device):
