@@ -46,12 +46,10 @@ def dmd_loss(x0: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
 def random_exits(schedule: Schedule, batch: int, generator: torch.Generator) -> torch.Tensor:
     """For each video and chunk [B, K] a step of the chunk's *own* list, uniformly: every step trains.
 
-    One draw a video: its chunks exit at the same share of their lists, so that it is as clean at its
-    end as at its beginning, and the videos that exit last are those that inference makes.
+    Chunks draw apart: with one draw for a whole video Diagonal lost contrast as it trained.
     """
-    device = generator.device
-    u_B1 = torch.rand(batch, 1, generator=generator, device=device)
-    return (u_B1 * torch.tensor(schedule.counts, device=device)).long()
+    counts_K = torch.tensor(schedule.counts, device=generator.device)
+    return (torch.rand(batch, len(counts_K), generator=generator, device=generator.device) * counts_K).long()
 
 
 def score_sigma(batch: int, fit: DmdFit, shift: float, generator: torch.Generator) -> torch.Tensor:
