@@ -7,17 +7,23 @@ from typing import Annotated
 
 import typer
 
-from repro.config import Profile, check_all, load_profile, load_runs, load_students, load_systems
+from repro.config import check_all, load_profile, load_runs, load_students, load_systems
 from repro.errors import ReproError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+
+class Size(StrEnum):
+    default = "default"
+    full = "full"
+
 
 ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
 Checkpoints = Annotated[Path, typer.Option("--checkpoints", help="folder of the .safetensors files")]
 Prompts = Annotated[Path, typer.Option("--prompts", help="encoded prompts, made by the verb `prompts`")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 leaves PyTorch's choice")]
-Count = Annotated[int, typer.Option("--count", help="held-out prompts; 0 takes the profile's number")]
+EvaluationName = Annotated[Size, typer.Option("--evaluation", help="prompts and training seeds, as the profile says")]
 
 
 class Stage(StrEnum):
@@ -27,18 +33,6 @@ class Stage(StrEnum):
     teacher = "teacher"
     ode = "ode"
     student = "student"
-
-
-def _profile(name: str, count: int = 0, seeds: str = "") -> Profile:
-    profile = load_profile(name)
-    update = {}
-    if count:
-        update["prompts"] = count
-    if seeds:
-        update["student_seeds"] = tuple(int(s) for s in seeds.split(","))
-    if update:
-        profile = profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update=update)})
-    return profile
 
 
 def _row(rows: dict, key: str, kind: str, file: str):
@@ -107,13 +101,13 @@ def prompts(
     out: Annotated[Path, typer.Option()],
     checkpoints: Checkpoints,
     profile: ProfileName = "mini",
-    count: Count = 0,
+    evaluation: EvaluationName = Size.default,
 ):
     """Encode the held-out captions."""
     from repro.evaluation.sampling import write_prompts
 
     _torch(1, "cpu")
-    write_prompts(_profile(profile, count), checkpoints, out)
+    write_prompts(load_profile(profile, evaluation=evaluation), checkpoints, out)
 
 
 @app.command()
@@ -123,8 +117,7 @@ def sample(
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="clips, .npy; the counted forwards go beside it as .json")],
     profile: ProfileName = "mini",
-    count: Count = 0,
-    seeds: Annotated[str, typer.Option(help="training seeds, such as 0,1,2")] = "",
+    evaluation: EvaluationName = Size.default,
     device: Device = "cpu",
     threads: Threads = 0,
 ):
@@ -136,7 +129,7 @@ def sample(
 
     _torch(threads, device)
     clips, counts = make(
-        _profile(profile, count, seeds),
+        load_profile(profile, evaluation=evaluation),
         _row(load_runs(), run, "run", "runs.csv"),
         prompts,
         checkpoints,
@@ -154,8 +147,7 @@ def evaluate(
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="folder for quality.json, scores.csv and frames.npz")],
     profile: ProfileName = "mini",
-    count: Count = 0,
-    seeds: Annotated[str, typer.Option(help="training seeds, such as 0,1,2")] = "",
+    evaluation: EvaluationName = Size.default,
     device: Device = "cpu",
     threads: Threads = 0,
 ):
@@ -164,7 +156,7 @@ def evaluate(
 
     _torch(threads, device)
     row = _row(load_runs(), run, "run", "runs.csv")
-    measure(_profile(profile, count, seeds), row, clips, prompts, checkpoints, out, device)
+    measure(load_profile(profile, evaluation=evaluation), row, clips, prompts, checkpoints, out, device)
 
 
 @app.command()
@@ -198,7 +190,7 @@ def headroom(
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="folder for headroom.json, scores.csv, draws.csv and frames.npz")],
     profile: ProfileName = "mini",
-    seeds: Annotated[str, typer.Option(help="training seeds, such as 0,1,2")] = "",
+    evaluation: EvaluationName = Size.default,
     device: Device = "cpu",
     threads: Threads = 0,
 ):
@@ -208,7 +200,7 @@ def headroom(
     _torch(threads, device)
     row = _row(load_systems(), system, "system", "headroom.csv")
     run = _row(load_runs(), row.run, "run", "runs.csv")
-    measure(_profile(profile, seeds=seeds), row, run, checkpoints, out, device)
+    measure(load_profile(profile, evaluation=evaluation), row, run, checkpoints, out, device)
 
 
 @app.command("time")
@@ -218,6 +210,7 @@ def time_runs(
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="folder; <run_id>/timing.json each")],
     profile: ProfileName = "mini",
+    evaluation: EvaluationName = Size.default,
     device: Device = "cpu",
     threads: Threads = 0,
 ):
@@ -225,7 +218,7 @@ def time_runs(
     from repro.evaluation.timing import measure, write_records
 
     _torch(threads, device)
-    config, known = _profile(profile), load_runs()
+    config, known = load_profile(profile, evaluation=evaluation), load_runs()
     rows = [_row(known, r, "run", "runs.csv") for r in runs.split(",")]
     write_records(config, rows, measure(config, rows, prompts, checkpoints, device), checkpoints, out, device)
 

@@ -106,6 +106,9 @@ class Evaluation(Section):
     """Training seeds of the students that quality cells average over."""
 
 
+EvaluationSize = Literal["default", "full"]
+
+
 class Headroom(Section):
     """Clips of one system: all for the distances, the first `scored` for the sixteen measures."""
 
@@ -136,6 +139,8 @@ class Profile(Section):
     ode_fit: OdeFit
     dmd_fit: DmdFit
     evaluation: Evaluation
+    full_evaluation: Evaluation
+    """What published numbers rest on; takes the place of `evaluation` when asked for."""
     headroom: Headroom
     timing: Timing
 
@@ -212,8 +217,8 @@ def _explain(error: ValidationError, where: str) -> ReproError:
     return ReproError("\n".join(lines))
 
 
-def load_profile(name: str, config_dir: Path = CONFIG_DIR) -> Profile:
-    """Read and validate `config/<name>.yaml`."""
+def load_profile(name: str, config_dir: Path = CONFIG_DIR, evaluation: EvaluationSize = "default") -> Profile:
+    """Read and validate `config/<name>.yaml`; with `evaluation="full"`, `full_evaluation` is its evaluation."""
     path = Path(config_dir) / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in Path(config_dir).glob("*.yaml")))
@@ -225,9 +230,10 @@ def load_profile(name: str, config_dir: Path = CONFIG_DIR) -> Profile:
     if not isinstance(data, dict):
         raise ReproError(f"{path.name} must be a mapping of sections, not {type(data).__name__}")
     try:
-        return Profile(name=name, **data)
+        profile = Profile(name=name, **data)
     except ValidationError as error:
         raise _explain(error, path.name) from error
+    return profile.model_copy(update={"evaluation": profile.full_evaluation}) if evaluation == "full" else profile
 
 
 def _load_rows(path: Path, model: type[Section], key: str) -> dict:

@@ -5,16 +5,18 @@ import shlex
 import sys
 from difflib import get_close_matches
 from pathlib import Path
+from typing import get_args
 
 from snakemake.exceptions import WorkflowError
 
-from repro.config import check_all, load_profile, load_runs, load_students
+from repro.config import EvaluationSize, check_all, load_profile, load_runs, load_students
 from repro.errors import ReproError
 
 DEFAULTS = {
     "profile": "mini",
     "train": False,
     "checkpoints": "",
+    "evaluation": "default",
     "device": "cpu",
     "results": "results",
 }
@@ -35,6 +37,11 @@ def read_config(given):
         if not isinstance(value, kind):
             wanted = "true or false" if kind is bool else "text"
             raise WorkflowError(f"config key {key}={value!r} must be {wanted}")
+    sizes = get_args(EvaluationSize)
+    if values["evaluation"] not in sizes:
+        raise WorkflowError(
+            f"config key evaluation={values['evaluation']!r} must be one of {', '.join(sizes)}"
+        )
     return values
 
 
@@ -155,7 +162,7 @@ os.environ |= {
 config = read_config(config)
 try:
     PROFILE, RUNS, STUDENTS = (
-        load_profile(config["profile"]),
+        load_profile(config["profile"], evaluation=config["evaluation"]),
         load_runs(),
         load_students(),
     )
@@ -166,7 +173,8 @@ except ReproError as error:
 DEVICE = config["device"]
 GPU = int(DEVICE.startswith("cuda"))
 SEEDS = PROFILE.evaluation.student_seeds
-OUT = f"{config['results']}/{PROFILE.name}"
+SUFFIX = "" if config["evaluation"] == "default" else f"-{config['evaluation']}"
+OUT = f"{config['results']}/{PROFILE.name}{SUFFIX}"
 # The smoke profile ships no checkpoints: it makes its own unless it is given some.
 TRAIN = config["train"] or (PROFILE.name == "smoke" and not config["checkpoints"])
 SHIPPED = f"results/published/{PROFILE.name}/checkpoints"
@@ -175,6 +183,7 @@ check_writable(Path(OUT))
 # Options that most verbs share; as a rule's parameter, a changed one runs the rule again.
 SCALE = f"--profile {PROFILE.name} --checkpoints {shlex.quote(CHECKPOINTS)}"
 SETTINGS = f"{SCALE} --device {DEVICE}"
+EVALUATION = f"--evaluation {config['evaluation']}"
 
 
 wildcard_constraints:

@@ -12,7 +12,7 @@ rule prompts:
     conda:
         "../envs/cpu.yaml"
     params:
-        scale=SCALE,
+        scale=f"{SCALE} {EVALUATION}",
         evaluation=PROFILE.evaluation.model_dump_json(),
     message:
         "encode the held-out prompts"

@@ -20,7 +20,7 @@ rule evaluate:
         gpu=GPU,
     params:
         folder=lambda wildcards, output: os.path.dirname(output.quality),
-        settings=SETTINGS,
+        settings=f"{SETTINGS} {EVALUATION}",
     message:
         "evaluate {wildcards.run_id}"
     shell:

@@ -17,7 +17,7 @@ rule sample:
         gpu=GPU,
     params:
         row=row,
-        settings=SETTINGS,
+        settings=f"{SETTINGS} {EVALUATION}",
     message:
         "sample {wildcards.run_id}"
     shell:

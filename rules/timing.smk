@@ -24,7 +24,7 @@ rule time:
         rows=[RUNS[r].model_dump_json() for r in runs_of("table5")],
         timing=PROFILE.timing.model_dump_json(),
         folder=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
-        settings=SETTINGS,
+        settings=f"{SETTINGS} {EVALUATION}",
     message:
         "time all runs, one after the other"
     shell:
