@@ -4,7 +4,7 @@ Temporal flickering is VBench's formula; the other temporal measures follow VBen
 judge's frame features and OpenCV's DIS flow; the semantic ones are the judge's probability of what
 the caption says. Every measure lies in [0, 1], higher is better.
 
-Legend: B clips, t judged frames, D feature width.
+Legend: B clips, t judged frames, D feature width, P places of a frame.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ import torch.nn.functional as nnf
 from repro.world import scene as grammar
 from repro.world.judge import FRAME_STEP, Judge
 
-METRIC_VERSION = "1"
+METRIC_VERSION = "2"
+"""2: background consistency looks for every place, where 1 compared averages over the frame."""
 
 TEMPORAL = (
     "subject_consistency",
@@ -58,6 +59,21 @@ def consistency(features_BtD: torch.Tensor) -> torch.Tensor:
     first = (f[:, 1:] * f[:, :1]).sum(-1).clamp(min=0)
     previous = (f[:, 1:] * f[:, :-1]).sum(-1).clamp(min=0)
     return ((first + previous) / 2).mean(1)
+
+
+def place_consistency(places_BtDP: torch.Tensor) -> torch.Tensor:
+    """The same recipe place by place, [B]: how closely each place of a frame is found again anywhere in the other.
+
+    A background that moves with the camera finds itself elsewhere. Features averaged over the frame
+    would average out whatever strikes every place on its own, such as pixel noise.
+    """
+    f = nnf.normalize(places_BtDP.float(), dim=2)
+
+    def found(other_BtDP: torch.Tensor) -> torch.Tensor:
+        cosines = f[:, 1:].transpose(2, 3) @ other_BtDP
+        return cosines.amax(-1).clamp(min=0).mean((1, 2))
+
+    return (found(f[:, :1]) + found(f[:, :-1])) / 2
 
 
 def temporal_flickering(video_uint8: torch.Tensor) -> torch.Tensor:
@@ -137,7 +153,7 @@ def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) ->
     table = pd.DataFrame(
         {
             "subject_consistency": consistency(frame_features["subject"]).cpu(),
-            "background_consistency": consistency(frame_features["background"]).cpu(),
+            "background_consistency": place_consistency(frame_features["places"]).cpu(),
             "temporal_flickering": temporal_flickering(video_uint8).cpu(),
             "motion_smoothness": motion_smoothness(video_uint8).cpu(),
             "dynamic_degree": [dynamic_degree(clip) for clip in video_uint8.cpu().numpy()],
