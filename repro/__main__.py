@@ -211,6 +211,21 @@ def headroom(
     measure(_profile(profile, seeds=seeds), row, run, checkpoints, out, device)
 
 
+@app.command()
+def validity(
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for validity.json, five tables and frames.npz")],
+    profile: ProfileName = "mini",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Score real clips under graded corruptions, and hold the judge against the renderer's truth."""
+    from repro.evaluation.validity import measure
+
+    _torch(threads, device)
+    measure(load_profile(profile), checkpoints, out, device)
+
+
 @app.command("time")
 def time_runs(
     runs: Annotated[str, typer.Option(help="run_ids, separated by commas; they are interleaved")],

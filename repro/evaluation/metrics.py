@@ -15,32 +15,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as nnf
 
+from repro.evaluation.dimensions import DIMENSIONS, FRAME, SEMANTIC, TEMPORAL
 from repro.world import scene as grammar
 from repro.world.judge import FRAME_STEP, Judge
 
 METRIC_VERSION = "2"
 """2: background consistency looks for every place, where 1 compared averages over the frame."""
 
-TEMPORAL = (
-    "subject_consistency",
-    "background_consistency",
-    "temporal_flickering",
-    "motion_smoothness",
-    "dynamic_degree",
-)
-FRAME = ("aesthetic_quality", "imaging_quality")
-SEMANTIC = (
-    "object_class",
-    "multiple_objects",
-    "human_action",
-    "color",
-    "spatial_relationship",
-    "scene",
-    "appearance_style",
-    "temporal_style",
-    "overall_consistency",
-)
-DIMENSIONS = TEMPORAL + FRAME + SEMANTIC
 AGGREGATES = ("temporal", "frame", "text", "quality", "semantic", "total")
 DYNAMIC_WEIGHT = 0.5
 """VBench's weight of the dynamic degree within Quality; every other dimension weighs 1."""
