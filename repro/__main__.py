@@ -259,6 +259,18 @@ def table(
 
 
 @app.command()
+def validity_table(
+    validity: Annotated[Path, typer.Option(help="folder that the verb `validity` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/validity.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Write the verdicts on the measures and the judge's agreement as tables."""
+    from repro.reporting.validity import build
+
+    build(validity, profile, out)
+
+
+@app.command()
 def notebook(
     source: Annotated[Path, typer.Argument(help="percent-format notebook, such as notebooks/table5.py")],
     out: Annotated[Path, typer.Option(help="executed notebook, .ipynb")],

@@ -76,7 +76,7 @@ def not_landed(target):
 
     def stop(wildcards):
         raise WorkflowError(
-            f"{target} has not landed yet: the targets that work are {', '.join(TABLES)}"
+            f"{target} has not landed yet: the targets that work are {', '.join(LANDED)}"
         )
 
     return stop

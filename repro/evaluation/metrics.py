@@ -8,6 +8,7 @@ Legend: B clips, t judged frames, D feature width, P places of a frame.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -126,9 +127,23 @@ def semantic_scores(probabilities: dict[str, np.ndarray], row: int, caption: str
     }
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the pixels of clips say, whatever their captions: scores, the judge's answers, its features [B, D]."""
+
+    scores: pd.DataFrame
+    probabilities: dict[str, np.ndarray]
+    features: np.ndarray
+
+    def against(self, captions: Sequence[str]) -> pd.DataFrame:
+        """The sixteen dimensions, one row a clip."""
+        semantic = [semantic_scores(self.probabilities, row, caption) for row, caption in enumerate(captions)]
+        return pd.concat([self.scores, pd.DataFrame(semantic)], axis=1)[list(DIMENSIONS)]
+
+
 @torch.inference_mode()
-def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) -> pd.DataFrame:
-    """The sixteen dimensions of clips [B, frames, 3, height, width], one row a clip."""
+def read(judge: Judge, video_uint8: torch.Tensor) -> Reading:
+    """Look at clips [B, frames, 3, height, width]."""
     frame_features, features = judge.features(video_uint8[:, ::FRAME_STEP])
     p = {k: v.float().cpu().numpy() for k, v in judge.probabilities(features).items()}
     table = pd.DataFrame(
@@ -142,8 +157,12 @@ def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) ->
             "imaging_quality": p["imaging"][:, 0],
         }
     ).astype(float)
-    semantic = pd.DataFrame([semantic_scores(p, row, caption) for row, caption in enumerate(captions)])
-    return pd.concat([table, semantic], axis=1)[list(DIMENSIONS)]
+    return Reading(table, p, features.float().cpu().numpy())
+
+
+def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) -> pd.DataFrame:
+    """The sixteen dimensions of clips [B, frames, 3, height, width], one row a clip."""
+    return read(judge, video_uint8).against(captions)
 
 
 def aggregate(scores: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from repro.errors import ReproError
 from repro.evaluation import curves, metrics
 from repro.evaluation.agreement import agreement
 from repro.evaluation.dimensions import CORRUPTIONS, DIMENSIONS, DISTANCE
-from repro.evaluation.quality import SHOWN_FRAMES, clip_features, load_judge
+from repro.evaluation.quality import SHOWN_FRAMES, load_judge
 from repro.evaluation.sampling import to_uint8
 from repro.files import sha256, write_atomic
 from repro.models import weights
@@ -28,22 +28,26 @@ from repro.world.render import render
 
 CLEAN = "none"
 """The corruption of the clips at severity 0, which all corruptions share."""
+WORDS = "wrong_caption"
+"""The corruption that leaves the pixels alone."""
 
 
-def corrupt(
-    clips_uint8: np.ndarray, scenes: Sequence, ids: Sequence[int], kind: str, severity: float, seed: int
-) -> tuple[np.ndarray, list[str]]:
-    """Clips and captions after one corruption. A clip draws the same noise at every severity and in any batch."""
-    if kind == "wrong_caption":
-        told = [mistell(s, severity, np.random.default_rng([seed, i])) for s, i in zip(scenes, ids, strict=True)]
-        return clips_uint8, [s.caption for s in told]
+def spoil(clips_uint8: np.ndarray, ids: Sequence[int], kind: str, severity: float, seed: int) -> np.ndarray:
+    """Corrupted pixels. A clip draws the same noise at every severity and in any batch."""
     video = torch.from_numpy(clips_uint8).float() / 255
     parts = [degrade(clip[None], kind, severity, generator_for(seed, i)) for clip, i in zip(video, ids, strict=True)]
-    return to_uint8(torch.cat(parts)), [s.caption for s in scenes]
+    return to_uint8(torch.cat(parts))
 
 
-def conditions(severities: Sequence[float]) -> list[tuple[str, float]]:
-    return [(CLEAN, 0.0), *((kind, s) for kind in CORRUPTIONS for s in severities[1:])]
+def mistold(scenes: Sequence, ids: Sequence[int], severity: float, seed: int) -> list[str]:
+    """Corrupted captions, each drawn for its clip alone."""
+    told = [mistell(s, severity, np.random.default_rng([seed, i])) for s, i in zip(scenes, ids, strict=True)]
+    return [s.caption for s in told]
+
+
+def conditions(severities: Sequence[float], kinds: Sequence[str] = CORRUPTIONS) -> list[tuple[str, float]]:
+    """(corruption, severity): the clean clips, then every kind at every other severity."""
+    return [(CLEAN, 0.0), *((kind, s) for kind in kinds for s in severities[1:])]
 
 
 def score(profile: Profile, judge: Judge, device) -> tuple[pd.DataFrame, dict[tuple[str, float], np.ndarray]]:
@@ -53,17 +57,20 @@ def score(profile: Profile, judge: Judge, device) -> tuple[pd.DataFrame, dict[tu
     tables, features = [], {c: [] for c in conditions(size.severities)}
     for start in track(range(0, len(scenes), size.batch), "corrupt and score"):
         ids = range(start, min(start + size.batch, len(scenes)))
-        rows = [scenes[i] for i in ids]
+        rows = scenes[start : ids.stop]
+        captions = [s.caption for s in rows]
         clean = render(rows, profile.geometry, device).cpu().numpy()
+        unspoilt = metrics.read(judge, torch.from_numpy(clean).to(device))
         for kind, severity in features:
-            clips, captions = corrupt(clean, rows, ids, kind, severity, seed) if severity else (
-                clean, [s.caption for s in rows],
-            )  # fmt: skip
-            table = metrics.measure(judge, torch.from_numpy(clips).to(device), captions)
-            features[kind, severity].append(clip_features(judge, clips, device))
-            key = {"corruption": kind, "severity": severity, "clip": list(ids)}
-            tables.append(pd.DataFrame(key).join(table))
-    scores = pd.concat(tables, ignore_index=True).sort_values(["corruption", "severity", "clip"], ignore_index=True)
+            told = mistold(rows, ids, severity, seed) if kind == WORDS else captions
+            reading = unspoilt
+            if kind not in (CLEAN, WORDS):
+                video = torch.from_numpy(spoil(clean, ids, kind, severity, seed))
+                reading = metrics.read(judge, video.to(device))
+            features[kind, severity].append(reading.features)
+            tables.append(reading.against(told).assign(corruption=kind, severity=severity, clip=list(ids)))
+    keys = ["corruption", "severity", "clip"]
+    scores = pd.concat(tables).sort_values(keys, ignore_index=True)[[*keys, *DIMENSIONS]]
     return scores, {c: np.concatenate(f) for c, f in features.items()}
 
 
@@ -75,7 +82,7 @@ def measure_curves(
     by_condition = {c: rows.reset_index() for c, rows in scores.groupby(["corruption", "severity"])}
     distances = {c: metrics.KernelDistance(f, real_ND) for c, f in features.items()}
     for kind in CORRUPTIONS:
-        keys = [(CLEAN, 0.0), *((kind, s) for s in severities[1:])]
+        keys = conditions(severities, (kind,))
         for name in (*DIMENSIONS, DISTANCE):
             if name == DISTANCE:
                 n = len(features[keys[0]])
@@ -120,15 +127,19 @@ def judge_curves(
     return curves.judge_cells(pd.DataFrame(rows))
 
 
-def example(profile: Profile) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """One clip clean and at the worst of every corruption: frames uint8 [7, shown, H, W, 3], captions, frame numbers."""
-    scenes, size = split_scenes("prompts", profile, 1), profile.validity
-    clean = render(scenes, profile.geometry).numpy()
+def example(profile: Profile) -> dict[str, np.ndarray]:
+    """One clip, clean and at the worst of every corruption: `frames` uint8 [rows, shown, H, W, 3], what was told."""
+    scenes, seed = split_scenes("prompts", profile, 1), profile.evaluation.seed
+    worst, clean = profile.validity.severities[-1], render(scenes, profile.geometry).numpy()
     shown = np.linspace(0, clean.shape[1] - 1, SHOWN_FRAMES).round().astype(int)
-    made = [(clean, [scenes[0].caption])]
-    made += [corrupt(clean, scenes, [0], kind, size.severities[-1], profile.evaluation.seed) for kind in CORRUPTIONS]
-    frames = np.stack([clips[0][shown].transpose(0, 2, 3, 1) for clips, _ in made])
-    return frames, [captions[0] for _, captions in made], shown
+    made = [clean] + [clean if k == WORDS else spoil(clean, [0], k, worst, seed) for k in CORRUPTIONS]
+    true, wrong = scenes[0].caption, mistold(scenes, [0], worst, seed)[0]
+    return {
+        "frames": np.stack([clips[0][shown].transpose(0, 2, 3, 1) for clips in made]),
+        "captions": np.array([true] + [wrong if k == WORDS else true for k in CORRUPTIONS]),
+        "rows": np.array(["clean", *CORRUPTIONS]),
+        "index": shown,
+    }
 
 
 def heldout_answers(profile: Profile, judge: Judge, device, draws: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -153,7 +164,6 @@ def measure(profile: Profile, checkpoints: Path, out: Path, device) -> None:
     points = pd.concat([c.points().assign(dimension=d, corruption=k) for (d, k), c in found.items()], ignore_index=True)
     cells = judge_curves(found, expected, profile.validity.margin)
     agreed, confused = heldout_answers(profile, judge, device, profile.evaluation.bootstrap)
-    frames, captions, index = example(profile)
 
     for name, table in (
         ("scores", scores),
@@ -163,12 +173,8 @@ def measure(profile: Profile, checkpoints: Path, out: Path, device) -> None:
         ("confusion", confused),
     ):
         write_atomic(out / f"{name}.csv", lambda p, t=table: t.to_csv(p, index=False, float_format="%.6g"))
-    write_atomic(
-        out / "frames.npz",
-        lambda p: np.savez_compressed(
-            p, frames=frames, captions=np.array(captions), rows=np.array(["clean", *CORRUPTIONS]), index=index
-        ),
-    )
+    shown = example(profile)
+    write_atomic(out / "frames.npz", lambda p: np.savez_compressed(p, **shown))
     records.write(out / "validity.json", _records(profile, checkpoints, cells, agreed, device))
 
 
@@ -184,7 +190,7 @@ def _records(profile: Profile, checkpoints: Path, cells: pd.DataFrame, agreed: p
     rows = [
         records.Record(
             run_id=c.corruption, metric=c.dimension, value=c.trend, low=c.low, high=c.high, n=c.n,
-            unit="change from severity 0 to 1", **common,
+            unit="per severity", **common,
         )
         for c in cells.itertuples()
     ]  # fmt: skip
