@@ -143,6 +143,17 @@ def report_files(number):
     ]
 
 
+def validity_files():
+    """What the target `validity` asks for."""
+    return [
+        f"{OUT}/validity/validity.json",
+        *multiext(
+            f"{OUT}/tables/validity", ".csv", "_agreement.csv", ".md", ".html", ".tex"
+        ),
+        f"{OUT}/notebooks/validity.ipynb",
+    ]
+
+
 envvars:
     "PATH",
 

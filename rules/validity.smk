@@ -2,17 +2,6 @@
 STUDY = f"{OUT}/validity"
 
 
-def validity_files():
-    """What the target `validity` asks for."""
-    return [
-        f"{STUDY}/validity.json",
-        *multiext(
-            f"{OUT}/tables/validity", ".csv", "_agreement.csv", ".md", ".html", ".tex"
-        ),
-        f"{OUT}/notebooks/validity.ipynb",
-    ]
-
-
 rule measure_validity:
     input:
         "config/validity.csv",

@@ -70,6 +70,11 @@ def agreement(judge: Judge, features_BD: torch.Tensor, scenes: Sequence, resampl
     for head, names in CLASSES.items():
         counts_NKK = confusion(truth[head].numpy(), judged[head], len(names))
         whole = counts_NKK.sum(0)
+        if np.isnan(kappa(whole)):
+            raise ReproError(
+                f"head {head!r}: all {whole.sum()} truths and answers are one class, so that kappa is undefined: "
+                "raise validity.judged of the profile"
+            )
         rng = np.random.default_rng([seed, *head.encode()])
         drawn_RN = rng.multinomial(len(scenes), np.full(len(scenes), 1 / len(scenes)), size=resamples)
         drawn_RKK = np.tensordot(drawn_RN, counts_NKK, 1)
@@ -78,11 +83,6 @@ def agreement(judge: Judge, features_BD: torch.Tensor, scenes: Sequence, resampl
             # A resample without any variety has no kappa: left out of the interval.
             low, high = np.nanquantile(measure(drawn_RKK), [0.025, 0.975])
             row |= {name: float(measure(whole)), f"{name}_low": float(low), f"{name}_high": float(high)}
-        if np.isnan(row["kappa"]):
-            raise ReproError(
-                f"head {head!r}: all {row['n']} truths and answers are one class, so that kappa is undefined: "
-                "raise validity.judged of the profile"
-            )
         rows.append(row)
         cells += [
             {"head": head, "truth": names[i], "judged": names[k], "count": int(whole[i, k])}

@@ -4,6 +4,7 @@ Legend: R bootstrap resamples of the clips, L severities, N clips. Every resampl
 every severity: all differences are paired.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,18 @@ from repro.errors import ReproError
 from repro.evaluation.statistics import holm
 
 ALPHA = 0.05
+SIDES = 2
+"""Ways in which a severity can leave a flat curve: up and down."""
 SIGNS = {"falls": -1, "rises": 1}
+
+
+def draws_needed(requested: int, cells: int, severities: int) -> int:
+    """Bootstrap resamples, at least twice what one of `cells` needs to survive every correction.
+
+    The smallest one-sided p of n resamples is 1/(n+1). A cell multiplies it by the sides and steps that it
+    looks at, Holm by the number of cells.
+    """
+    return max(requested, math.ceil(2 * cells * SIDES * (severities - 1) / ALPHA))
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,8 @@ def curve(severities: Sequence[float], statistics: Sequence[Statistic], n: int, 
     if n < 2:
         raise ReproError(f"a curve over {n} clips has no interval: raise validity.clips of the profile")
     counts_RN = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    # A resample of one clip alone has no spread, and so no distance.
+    counts_RN = counts_RN[(counts_RN > 0).sum(1) > 1]
     once = np.ones((1, n), dtype=int)
     return Curve(
         np.array(severities, dtype=float),
@@ -95,7 +109,7 @@ def p_values(found: Curve, expectation: str, margin: float) -> dict[str, float]:
         above, below = _share(changes <= margin), _share(changes >= -margin)
         return {
             "expected": float(np.maximum(_share(changes >= margin), _share(changes <= -margin)).max()),
-            "contrary": float(min(1.0, np.minimum(above, below).min() * 2 * changes.shape[1])),
+            "contrary": float(min(1.0, np.minimum(above, below).min() * SIDES * changes.shape[1])),
             "blind": 1.0,
         }
     sign = SIGNS[expectation]

@@ -216,11 +216,15 @@ class KernelDistance:
         self.inner, self.cross = kernel(a, a), kernel(a, b).mean(1)
         self.reference = (within.sum() - np.trace(within)) / (len(b) * (len(b) - 1))
 
+    def of_each(self, counts_RN: np.ndarray) -> np.ndarray:
+        """Distances [R] where row r counts each clip of the first set so many times. A clip never meets itself."""
+        w = counts_RN.astype(float)
+        pairs = ((w @ self.inner) * w).sum(1) - (w**2) @ np.diag(self.inner)
+        total = w.sum(1)
+        return pairs / (total**2 - (w**2).sum(1)) + self.reference - 2 * (w @ self.cross) / total
+
     def __call__(self, counts_N: np.ndarray | None = None) -> float:
-        """Distance; `counts_N` says how often each clip of the first set is counted. A clip never meets itself."""
-        w = np.ones(len(self.cross)) if counts_N is None else counts_N.astype(float)
-        pairs = w @ self.inner @ w - (w**2) @ np.diag(self.inner)
-        return float(pairs / (w.sum() ** 2 - (w**2).sum()) + self.reference - 2 * (w @ self.cross) / w.sum())
+        return float(self.of_each(np.ones((1, len(self.cross))) if counts_N is None else counts_N[None])[0])
 
 
 DISTANCES = {"frechet": Frechet, "kernel_distance": KernelDistance}

@@ -18,7 +18,6 @@ from repro.evaluation.sampling import to_uint8
 from repro.files import sha256, write_atomic
 from repro.models import weights
 from repro.reporting import records
-from repro.reporting.comparisons import resamples
 from repro.training.data import pixel_pool, split_scenes
 from repro.training.loop import generator_for
 from repro.world.degrade import degrade
@@ -86,7 +85,7 @@ def measure_curves(
         for name in (*DIMENSIONS, DISTANCE):
             if name == DISTANCE:
                 n = len(features[keys[0]])
-                statistics = [lambda counts, d=distances[k]: np.array([d(c) for c in counts]) for k in keys]
+                statistics = [distances[k].of_each for k in keys]
             else:
                 columns = [by_condition[k][name].to_numpy(float) for k in keys]
                 defined = ~np.isnan(columns[0])
@@ -158,7 +157,7 @@ def measure(profile: Profile, checkpoints: Path, out: Path, device) -> None:
     judge = load_judge(checkpoints, device)
     real, _ = weights.load(checkpoints / "real.safetensors")
     asked = sum(row.expectation != "free" for row in expected.values())
-    draws = resamples(profile.evaluation.bootstrap, asked)
+    draws = curves.draws_needed(profile.evaluation.bootstrap, asked, len(profile.validity.severities))
     scores, features = score(profile, judge, device)
     found = measure_curves(profile, scores, features, real["features"].numpy(), draws)
     points = pd.concat([c.points().assign(dimension=d, corruption=k) for (d, k), c in found.items()], ignore_index=True)

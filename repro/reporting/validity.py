@@ -43,15 +43,14 @@ class Study:
 
 def load(folder: Path, profile: str) -> Study:
     """Read a folder of the verb `validity`. Raises ReproError naming a missing file, or another profile."""
-    folder = Path(folder)
+    folder, names = Path(folder), ("cells.csv", "curves.csv", "agreement.csv", "confusion.csv")
+    for name in ("validity.json", "frames.npz", *names):
+        if not (folder / name).is_file():
+            raise ReproError(f"{folder / name} is missing: make it with `python -m repro validity`")
     rows = records.read(folder / "validity.json")
     if {r.profile for r in rows} != {profile}:
         raise ReproError(f"{folder} holds profile {rows[0].profile!r}, not {profile!r}: choose another folder")
-    names = ("cells.csv", "curves.csv", "agreement.csv", "confusion.csv", "frames.npz")
-    for name in names:
-        if not (folder / name).is_file():
-            raise ReproError(f"{folder / name} is missing: make it with `python -m repro validity`")
-    tables = [pd.read_csv(folder / n) for n in names[:-1]]
+    tables = [pd.read_csv(folder / n) for n in names]
     with np.load(folder / "frames.npz", allow_pickle=False) as data:
         return Study(*tables, dict(data), tuple(rows))
 
@@ -142,7 +141,8 @@ def notes(study: Study, profile: str) -> tuple[str, ...]:
         "held: does as expected; violated: goes the other way by more than the profile's validity.margin at some "
         "step, moves where it should be flat, or does not answer; else unresolved. p values are Holm-adjusted "
         "over all cells that expect something.",
-        "Accuracy and kappa: point [95% bootstrap interval over clips].",
+        "Accuracy and kappa: point [95% bootstrap interval over clips]. A bootstrap knows only the clips at hand: "
+        "where none of them errs or changes, its interval is a point, and says less than it seems to.",
     )
 
 
