@@ -312,6 +312,12 @@ def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
     """Cross-check every row against the profile before any job starts."""
     students, runs = load_students(config_dir), load_runs(config_dir)
     load_expectations(config_dir)
+    for name in ("clips", "judged"):
+        if getattr(profile.validity, name) > profile.world.heldout_clips:
+            raise ReproError(
+                f"{profile.name}.yaml: validity.{name} = {getattr(profile.validity, name)} is more than the "
+                f"{profile.world.heldout_clips} of world.heldout_clips: lower it"
+            )
     for student in students.values():
         Schedule.parse(student.schedule, profile.geometry.chunks)
     for run in runs.values():

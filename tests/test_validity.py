@@ -59,6 +59,12 @@ def test_severities_rise_from_zero_to_one(severities):
         Validity(clips=2, judged=2, batch=1, severities=severities)
 
 
+def test_more_clips_than_there_are_is_refused(smoke):
+    greedy = smoke.model_copy(update={"validity": smoke.validity.model_copy(update={"judged": 25})})
+    with pytest.raises(ReproError, match=r"smoke\.yaml: validity\.judged = 25 is more than the 24"):
+        check_all(greedy)
+
+
 # The clips.
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from repro.errors import ReproError
 from repro.evaluation.statistics import holm
 
 ALPHA = 0.05
@@ -77,9 +76,7 @@ def mean_of(scores_N: np.ndarray) -> Statistic:
 
 
 def curve(severities: Sequence[float], statistics: Sequence[Statistic], n: int, resamples: int, rng) -> Curve:
-    """The curve of one statistic a severity over `n` clips. Raises ReproError for fewer than two clips."""
-    if n < 2:
-        raise ReproError(f"a curve over {n} clips has no interval: raise validity.clips of the profile")
+    """The curve of one statistic a severity over `n` clips, two at least."""
     counts_RN = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
     # A resample of one clip alone has no spread, and so no distance.
     counts_RN = counts_RN[(counts_RN > 0).sum(1) > 1]

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repro.errors import ReproError
 from repro.evaluation import curves
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -87,8 +86,3 @@ def test_the_interval_is_that_of_a_mean():
     found = made(FLAT, noise=0.5, clips=200, shared=0)
     expected = 2 * 1.96 * 0.5 / np.sqrt(200)
     assert (found.points()["high"] - found.points()["low"]).mean() == pytest.approx(expected, rel=0.1)
-
-
-def test_one_clip_has_no_interval():
-    with pytest.raises(ReproError, match=r"curve over 1 clips has no interval: raise validity\.clips"):
-        made(FLAT, clips=1)
