@@ -203,6 +203,21 @@ def headroom(
     measure(load_profile(profile, evaluation=evaluation), row, run, checkpoints, out, device)
 
 
+@app.command()
+def validity(
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for validity.json, five tables and frames.npz")],
+    profile: ProfileName = "mini",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Score real clips under graded corruptions, and hold the judge against the renderer's truth."""
+    from repro.evaluation.validity import measure
+
+    _torch(threads, device)
+    measure(load_profile(profile), checkpoints, out, device)
+
+
 @app.command("time")
 def time_runs(
     runs: Annotated[str, typer.Option(help="run_ids, separated by commas; they are interleaved")],
@@ -234,6 +249,18 @@ def table(
     from repro.reporting.tables import build
 
     build(number, profile, runs, out)
+
+
+@app.command()
+def validity_table(
+    validity: Annotated[Path, typer.Option(help="folder that the verb `validity` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/validity.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Write the verdicts on the measures and the judge's agreement as tables."""
+    from repro.reporting.validity import build
+
+    build(validity, profile, out)
 
 
 @app.command()

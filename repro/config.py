@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from repro.errors import ReproError
+from repro.evaluation.dimensions import CORRUPTIONS, DIMENSIONS, DISTANCE, EXPECTATIONS
 from repro.geometry import Geometry
 from repro.schedule import FORCING_TIMESTEP, CacheMode, Schedule
 
@@ -117,6 +118,24 @@ class Headroom(Section):
     batch: PositiveInt
 
 
+class Validity(Section):
+    """Real clips that are corrupted and scored, and clips over which the judge is held against the truth."""
+
+    clips: PositiveInt
+    judged: PositiveInt
+    batch: PositiveInt
+    severities: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    margin: PositiveFloat = 0.02
+    """The smallest change of a score that counts as one."""
+
+    @field_validator("severities")
+    @classmethod
+    def _graded(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(values) < 3 or values[0] != 0 or values[-1] > 1 or sorted(set(values)) != list(values):
+            raise ValueError("at least three severities that rise from 0 to at most 1")
+        return values
+
+
 class Timing(Section):
     warmups: PositiveInt = 3
     runs: PositiveInt = 10
@@ -142,6 +161,7 @@ class Profile(Section):
     full_evaluation: Evaluation
     """What published numbers rest on; takes the place of `evaluation` when asked for."""
     headroom: Headroom
+    validity: Validity
     timing: Timing
 
 
@@ -206,6 +226,19 @@ class System(Section):
         return [*(f"{self.source}-s{s}" for s in seeds), "teacher", "text_encoder", codec]
 
 
+class Expectation(Section):
+    """One row of `validity.csv`: what a measure should do under a corruption, from what it is meant to measure."""
+
+    dimension: Literal[(*DIMENSIONS, DISTANCE)]
+    corruption: Literal[CORRUPTIONS]
+    expectation: Literal[EXPECTATIONS]
+    reason: str
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        return self.dimension, self.corruption
+
+
 def _explain(error: ValidationError, where: str) -> ReproError:
     lines = []
     for item in error.errors():
@@ -268,9 +301,29 @@ def load_systems(config_dir: Path = CONFIG_DIR) -> dict[str, System]:
     return _load_rows(Path(config_dir) / "headroom.csv", System, "system")
 
 
+def load_expectations(config_dir: Path = CONFIG_DIR) -> dict[tuple[str, str], Expectation]:
+    """Every (measure, corruption), in the order of the measures."""
+    rows = _load_rows(Path(config_dir) / "validity.csv", Expectation, "cell")
+    cells = [(d, c) for d in (*DIMENSIONS, DISTANCE) for c in CORRUPTIONS]
+    for dimension, corruption in cells:
+        if (dimension, corruption) not in rows:
+            raise ReproError(
+                f"validity.csv says nothing of {dimension} under {corruption}: add a row with "
+                f"{', '.join(EXPECTATIONS[:-1])} or {EXPECTATIONS[-1]}"
+            )
+    return {cell: rows[cell] for cell in cells}
+
+
 def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
     """Cross-check every row against the profile before any job starts."""
     students, runs = load_students(config_dir), load_runs(config_dir)
+    load_expectations(config_dir)
+    for name in ("clips", "judged"):
+        if getattr(profile.validity, name) > profile.world.heldout_clips:
+            raise ReproError(
+                f"{profile.name}.yaml: validity.{name} = {getattr(profile.validity, name)} is more than the "
+                f"{profile.world.heldout_clips} of world.heldout_clips: lower it"
+            )
     for student in students.values():
         Schedule.parse(student.schedule, profile.geometry.chunks)
     for run in runs.values():

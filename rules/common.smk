@@ -83,7 +83,7 @@ def not_landed(target):
 
     def stop(wildcards):
         raise WorkflowError(
-            f"{target} has not landed yet: the targets that work are {', '.join(TABLES)}"
+            f"{target} has not landed yet: the targets that work are {', '.join(LANDED)}"
         )
 
     return stop
@@ -147,6 +147,17 @@ def report_files(number):
         f"{OUT}/metrics.csv",
         *table_files(number),
         f"{OUT}/notebooks/table{number}.ipynb",
+    ]
+
+
+def validity_files():
+    """What the target `validity` asks for."""
+    return [
+        f"{OUT}/validity/validity.json",
+        *multiext(
+            f"{OUT}/tables/validity", ".csv", "_agreement.csv", ".md", ".html", ".tex"
+        ),
+        f"{OUT}/notebooks/validity.ipynb",
     ]
 
 

@@ -51,6 +51,7 @@ rule notebook:
 rule publish:
     input:
         report_files(5),
+        validity_files(),
     log:
         f"{OUT}/logs/publish.log",
     conda:

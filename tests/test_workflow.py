@@ -87,6 +87,14 @@ def test_mini_trains_nothing_when_it_has_checkpoints(tree, given):
     assert not [name for name in jobs if name.startswith("train")]
 
 
+def test_validity_needs_the_judge_alone(tree):
+    code, output = snakemake(tree, "-n", "validity", **SMOKE)
+    assert code == 0, output
+    jobs = planned(output)
+    assert jobs.pop("total") == 5
+    assert set(jobs) == {"train_judge", "measure_validity", "validity_table", "validity_notebook", "validity"}
+
+
 def test_missing_checkpoint_is_named_before_any_job(tree, given):
     (given / "judge.safetensors").unlink()
     code, output = snakemake(tree, "table5", checkpoints=given)
@@ -98,7 +106,7 @@ def test_missing_checkpoint_is_named_before_any_job(tree, given):
 @pytest.mark.parametrize(
     ("target", "config", "message"),
     [
-        ("table3", {}, "table3 has not landed yet: the targets that work are table5"),
+        ("table3", {}, "table3 has not landed yet: the targets that work are table5, validity"),
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),
         ("table5", {"train": "maybe"}, "config key train='maybe' must be true or false"),

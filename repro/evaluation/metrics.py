@@ -4,10 +4,11 @@ Temporal flickering is VBench's formula; the other temporal measures follow VBen
 judge's frame features and OpenCV's DIS flow; the semantic ones are the judge's probability of what
 the caption says. Every measure lies in [0, 1], higher is better.
 
-Legend: B clips, t judged frames, D feature width.
+Legend: B clips, t judged frames, D feature width, P places of a frame.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -15,31 +16,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as nnf
 
+from repro.evaluation.dimensions import DIMENSIONS, FRAME, SEMANTIC, TEMPORAL
 from repro.world import scene as grammar
 from repro.world.judge import FRAME_STEP, Judge
 
-METRIC_VERSION = "1"
+METRIC_VERSION = "2"
+"""2: background consistency looks for every place, where 1 compared averages over the frame."""
 
-TEMPORAL = (
-    "subject_consistency",
-    "background_consistency",
-    "temporal_flickering",
-    "motion_smoothness",
-    "dynamic_degree",
-)
-FRAME = ("aesthetic_quality", "imaging_quality")
-SEMANTIC = (
-    "object_class",
-    "multiple_objects",
-    "human_action",
-    "color",
-    "spatial_relationship",
-    "scene",
-    "appearance_style",
-    "temporal_style",
-    "overall_consistency",
-)
-DIMENSIONS = TEMPORAL + FRAME + SEMANTIC
 AGGREGATES = ("temporal", "frame", "text", "quality", "semantic", "total")
 DYNAMIC_WEIGHT = 0.5
 """VBench's weight of the dynamic degree within Quality; every other dimension weighs 1."""
@@ -58,6 +41,21 @@ def consistency(features_BtD: torch.Tensor) -> torch.Tensor:
     first = (f[:, 1:] * f[:, :1]).sum(-1).clamp(min=0)
     previous = (f[:, 1:] * f[:, :-1]).sum(-1).clamp(min=0)
     return ((first + previous) / 2).mean(1)
+
+
+def place_consistency(places_BtDP: torch.Tensor) -> torch.Tensor:
+    """The same recipe place by place, [B]: how closely each place of a frame is found again anywhere in the other.
+
+    A background that moves with the camera finds itself elsewhere. Features averaged over the frame
+    would average out whatever strikes every place on its own, such as pixel noise.
+    """
+    f = nnf.normalize(places_BtDP.float(), dim=2)
+
+    def found(other_BtDP: torch.Tensor) -> torch.Tensor:
+        cosines = f[:, 1:].transpose(2, 3) @ other_BtDP
+        return cosines.amax(-1).clamp(min=0).mean((1, 2))
+
+    return (found(f[:, :1]) + found(f[:, :-1])) / 2
 
 
 def temporal_flickering(video_uint8: torch.Tensor) -> torch.Tensor:
@@ -129,15 +127,29 @@ def semantic_scores(probabilities: dict[str, np.ndarray], row: int, caption: str
     }
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the pixels of clips say, whatever their captions: scores, the judge's answers, its features [B, D]."""
+
+    scores: pd.DataFrame
+    probabilities: dict[str, np.ndarray]
+    features: np.ndarray
+
+    def against(self, captions: Sequence[str]) -> pd.DataFrame:
+        """The sixteen dimensions, one row a clip."""
+        semantic = [semantic_scores(self.probabilities, row, caption) for row, caption in enumerate(captions)]
+        return pd.concat([self.scores, pd.DataFrame(semantic)], axis=1)[list(DIMENSIONS)]
+
+
 @torch.inference_mode()
-def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) -> pd.DataFrame:
-    """The sixteen dimensions of clips [B, frames, 3, height, width], one row a clip."""
+def read(judge: Judge, video_uint8: torch.Tensor) -> Reading:
+    """Look at clips [B, frames, 3, height, width]."""
     frame_features, features = judge.features(video_uint8[:, ::FRAME_STEP])
     p = {k: v.float().cpu().numpy() for k, v in judge.probabilities(features).items()}
     table = pd.DataFrame(
         {
             "subject_consistency": consistency(frame_features["subject"]).cpu(),
-            "background_consistency": consistency(frame_features["background"]).cpu(),
+            "background_consistency": place_consistency(frame_features["places"]).cpu(),
             "temporal_flickering": temporal_flickering(video_uint8).cpu(),
             "motion_smoothness": motion_smoothness(video_uint8).cpu(),
             "dynamic_degree": [dynamic_degree(clip) for clip in video_uint8.cpu().numpy()],
@@ -145,8 +157,12 @@ def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) ->
             "imaging_quality": p["imaging"][:, 0],
         }
     ).astype(float)
-    semantic = pd.DataFrame([semantic_scores(p, row, caption) for row, caption in enumerate(captions)])
-    return pd.concat([table, semantic], axis=1)[list(DIMENSIONS)]
+    return Reading(table, p, features.float().cpu().numpy())
+
+
+def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) -> pd.DataFrame:
+    """The sixteen dimensions of clips [B, frames, 3, height, width], one row a clip."""
+    return read(judge, video_uint8).against(captions)
 
 
 def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
@@ -200,11 +216,15 @@ class KernelDistance:
         self.inner, self.cross = kernel(a, a), kernel(a, b).mean(1)
         self.reference = (within.sum() - np.trace(within)) / (len(b) * (len(b) - 1))
 
+    def of_each(self, counts_RN: np.ndarray) -> np.ndarray:
+        """Distances [R] where row r counts each clip of the first set so many times. A clip never meets itself."""
+        w = counts_RN.astype(float)
+        pairs = ((w @ self.inner) * w).sum(1) - (w**2) @ np.diag(self.inner)
+        total = w.sum(1)
+        return pairs / (total**2 - (w**2).sum(1)) + self.reference - 2 * (w @ self.cross) / total
+
     def __call__(self, counts_N: np.ndarray | None = None) -> float:
-        """Distance; `counts_N` says how often each clip of the first set is counted. A clip never meets itself."""
-        w = np.ones(len(self.cross)) if counts_N is None else counts_N.astype(float)
-        pairs = w @ self.inner @ w - (w**2) @ np.diag(self.inner)
-        return float(pairs / (w.sum() ** 2 - (w**2).sum()) + self.reference - 2 * (w @ self.cross) / w.sum())
+        return float(self.of_each(np.ones((1, len(self.cross))) if counts_N is None else counts_N[None])[0])
 
 
 DISTANCES = {"frechet": Frechet, "kernel_distance": KernelDistance}

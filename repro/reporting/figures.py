@@ -164,25 +164,25 @@ def film_strip(runs_dir: Path, run_ids: Sequence[str]) -> Figure:
         )
         for run, axis in zip(run_ids, strips, strict=True):
             # One picture a row: an axis a frame would take the layout half a minute.
-            axis.imshow(_side_by_side(films[run][0][prompt]), interpolation="nearest")
+            axis.imshow(side_by_side(films[run][0][prompt]), interpolation="nearest")
             axis.set_yticks([height / 2], [run])
             axis.tick_params(labelsize=8, length=0)
             axis.spines[:].set_visible(False)
-        step = width + _gap(width)
+        step = width + gap(width)
         strips[-1].set_xticks([width / 2 + step * i for i in range(shown)], [f"frame {i}" for i in index])
     return figure
 
 
-def _gap(width: int) -> int:
+def gap(width: int) -> int:
     return max(1, width // 32)
 
 
-def _side_by_side(frames: np.ndarray) -> np.ndarray:
+def side_by_side(frames: np.ndarray) -> np.ndarray:
     """Frames [shown, height, width, 3] as one picture, with white between them."""
     shown, height, width, _ = frames.shape
-    padded = np.full((shown, height, width + _gap(width), 3), 255, np.uint8)
+    padded = np.full((shown, height, width + gap(width), 3), 255, np.uint8)
     padded[:, :, :width] = frames
-    return padded.transpose(1, 0, 2, 3).reshape(height, -1, 3)[:, : -_gap(width)]
+    return padded.transpose(1, 0, 2, 3).reshape(height, -1, 3)[:, : -gap(width)]
 
 
 def contact_sheet(clips_uint8: np.ndarray, path: Path, columns: int) -> Path:

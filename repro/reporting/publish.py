@@ -15,6 +15,9 @@ PARTS = (
     "runs/*/timing.json",
     "runs/*/scores.csv",
     "runs/*/frames.npz",
+    "validity/*.json",
+    "validity/*.csv",
+    "validity/frames.npz",
     "training/*/log.jsonl",
 )
 MAX_BYTES = 2_000_000
@@ -29,7 +32,7 @@ def publish(results: Path, out: Path) -> list[Path]:
     for part in PARTS:
         files = sorted(p for p in results.glob(part) if p.is_file())
         if not files and not part.startswith("training"):
-            raise ReproError(f"{results} has no {part}: run the workflow first, snakemake --cores all table5")
+            raise ReproError(f"{results} has no {part}: run the workflow first, snakemake --cores all publish")
         found += files
     large = [p for p in found if p.stat().st_size > MAX_BYTES]
     if large:

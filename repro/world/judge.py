@@ -11,6 +11,8 @@ from repro.world.scene import CAMERAS, COLORS, MOTIONS, RELATIONS, SCENES, SHAPE
 
 FRAME_STEP = 4
 """The judge looks at every fourth video frame: one a latent frame."""
+PLACE_STAGES = 4
+"""After this many stages the map has an eighth of the frame's height: its cells are the places of a frame."""
 
 FEATURES = 64
 SLOT_HEADS = {"presence": 1, "color": len(COLORS), "size": len(SIZES), "motion": len(MOTIONS)}
@@ -51,7 +53,7 @@ class Judge(nn.Module):
         self.clip = nn.Linear(FEATURES, sum(CLIP_HEADS.values()))
 
     def features(self, video: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Frame features {subject, background} [B, t, C] and clip features [B, 64].
+        """Frame features {subject [B, t, C], places [B, t, C, h·w]} and clip features [B, 64].
 
         `video` holds the judged frames, `clip[:, ::FRAME_STEP]`: [B, t, 3, H, W], uint8 or float in [0, 1].
         """
@@ -60,15 +62,17 @@ class Judge(nn.Module):
         x = x.flatten(0, 1) * 2 - 1
         rows = torch.linspace(-1, 1, x.shape[2], device=x.device).view(1, 1, -1, 1).expand(len(x), 1, -1, x.shape[3])
         columns = torch.linspace(-1, 1, x.shape[3], device=x.device).view(1, 1, 1, -1).expand_as(rows)
-        maps = self.frame(torch.cat([x, rows, columns], 1))
+        places = self.frame[:PLACE_STAGES](torch.cat([x, rows, columns], 1))
+        maps = self.frame[PLACE_STAGES:](places)
         maps = nnf.adaptive_avg_pool2d(maps, self.map_size) if maps.shape[2:] != self.map_size else maps
-        background = maps.mean((2, 3)).unflatten(0, (batch, frames))
+        whole = maps.mean((2, 3)).unflatten(0, (batch, frames))
         subject = maps.amax((2, 3)).unflatten(0, (batch, frames))
         h = nnf.gelu(self.place(maps.flatten(1))).unflatten(0, (batch, frames)).transpose(1, 2)
         for layer in self.time:
             h = h + nnf.gelu(layer(h))
-        pooled = torch.cat([h.mean(2), h.amax(2), subject.mean(1), background.mean(1)], 1)
-        return {"subject": subject, "background": background}, self.squeeze(pooled)
+        pooled = torch.cat([h.mean(2), h.amax(2), subject.mean(1), whole.mean(1)], 1)
+        places = places.flatten(2).unflatten(0, (batch, frames))
+        return {"subject": subject, "places": places}, self.squeeze(pooled)
 
     def heads(self, features_BD: torch.Tensor) -> dict[str, torch.Tensor]:
         """Logits by head: slot heads [B, S, n], clip heads [B, n]."""

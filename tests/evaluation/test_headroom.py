@@ -38,7 +38,10 @@ def test_counts_equal_repeated_clips():
     rng = np.random.default_rng(2)
     a, b, counts = rng.normal(size=(50, 4)), rng.normal(size=(80, 4)), rng.integers(0, 3, 50)
     assert metrics.Frechet(a, b)(counts) == pytest.approx(metrics.frechet(np.repeat(a, counts, axis=0), b))
-    assert metrics.KernelDistance(a, b)(np.ones(50)) == pytest.approx(metrics.kernel_distance(a, b))
+    kernel = metrics.KernelDistance(a, b)
+    assert kernel(np.ones(50)) == pytest.approx(metrics.kernel_distance(a, b))
+    many = rng.multinomial(50, np.full(50, 1 / 50), size=3)
+    assert kernel.of_each(many) == pytest.approx([kernel(c) for c in many])
 
 
 @pytest.mark.parametrize("name", ["real", "teacher_2", "diagonal_4322222"])

@@ -35,8 +35,11 @@ def small():
 @pytest.mark.parametrize(("height", "width"), [(64, 112), (32, 48)])
 def test_features_and_heads_have_their_shapes(judge, height, width):
     frames, features = judge.features(torch.rand((2, 5, 3, height, width), generator=generator_for(0)))
-    assert frames.keys() == {"subject", "background"}
-    assert all(f.shape == (2, 5, WIDTHS[-1]) for f in frames.values()) and features.shape == (2, FEATURES)
+    assert {k: tuple(f.shape) for k, f in frames.items()} == {
+        "subject": (2, 5, WIDTHS[-1]),
+        "places": (2, 5, WIDTHS[-2], (height // 8) * (width // 8)),
+    }
+    assert features.shape == (2, FEATURES)
     heads = judge.heads(features)
     assert {k: tuple(v.shape) for k, v in heads.items()} == {
         **{k: (2, len(SHAPES), n) for k, n in SLOT_HEADS.items()},
