@@ -8,7 +8,7 @@ from rich.progress import track
 
 from repro.config import Profile, Run
 from repro.evaluation import metrics
-from repro.evaluation.quality import clip_features, load_judge, score_clips
+from repro.evaluation.quality import judge_clips, load_judge
 from repro.evaluation.sampling import to_uint8
 from repro.evaluation.sources import clip_source
 from repro.files import write_json
@@ -40,9 +40,10 @@ def preview(
     """
     clips, captions = clips_of(profile, source, run, checkpoints, count, steps, device)
     judge = load_judge(checkpoints, device)
-    scores = metrics.aggregate(score_clips(judge, clips, captions, source, device)).mean().to_dict()
+    scores, features = judge_clips(judge, clips, captions, source, device)
+    scores = metrics.aggregate(scores).mean().to_dict()
     real, _ = weights.load(Path(checkpoints) / "real.safetensors")
-    features, reference = clip_features(judge, clips, device), real["features"].numpy()
+    reference = real["features"].numpy()
     scores |= {
         "clips": float(count),
         "kernel_distance": metrics.kernel_distance(features, reference),

@@ -16,7 +16,7 @@ from repro.evaluation.statistics import cluster_bootstrap
 from repro.files import sha256, write_atomic
 from repro.models import weights
 from repro.reporting import records
-from repro.world.judge import FRAME_STEP, Judge
+from repro.world.judge import Judge
 
 SHOWN_PROMPTS, SHOWN_FRAMES = 3, 6
 UNDEFINED_FOR_ONE_SPRITE = ("multiple_objects", "spatial_relationship")
@@ -40,27 +40,15 @@ def read_clips(path: Path) -> tuple[np.ndarray, dict]:
         raise ReproError(f"clips {path} cannot be read ({error}): delete them and sample again") from error
 
 
-def score_clips(judge: Judge, clips: np.ndarray, captions: list[str], label: str, device) -> pd.DataFrame:
-    """One row a clip: the sixteen dimensions."""
-    parts = [
-        metrics.measure(
-            judge,
-            torch.from_numpy(clips[i : i + JUDGE_BATCH].copy()).to(device),
-            captions[i : i + JUDGE_BATCH],
-        )
-        for i in track(range(0, len(captions), JUDGE_BATCH), label)
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-@torch.inference_mode()
-def clip_features(judge: Judge, clips, device) -> np.ndarray:
-    """Judge features [N, D] of uint8 clips, for the distances."""
-    rows = [
-        judge.features(torch.from_numpy(clips[i : i + JUDGE_BATCH, ::FRAME_STEP].copy()).to(device))[1].cpu().numpy()
-        for i in range(0, len(clips), JUDGE_BATCH)
-    ]
-    return np.concatenate(rows)
+def judge_clips(judge: Judge, clips: np.ndarray, captions: list[str], label: str, device) -> tuple:
+    """Sixteen dimensions, one row a clip, and the judge's features [N, D] for the distances, in one look."""
+    scores, features = [], []
+    for start in track(range(0, len(captions), JUDGE_BATCH), label):
+        part = slice(start, start + JUDGE_BATCH)
+        reading = metrics.read(judge, torch.from_numpy(clips[part].copy()).to(device))
+        scores.append(reading.against(captions[part]))
+        features.append(reading.features)
+    return pd.concat(scores, ignore_index=True), np.concatenate(features)
 
 
 def write_frames(path: Path, clips: np.ndarray, captions: list[str]) -> None:
@@ -89,7 +77,7 @@ def evaluate(profile: Profile, run: Run, clips_path: Path, prompts: Path, checkp
             "were asked for: delete it and sample again"
         )
     judge = load_judge(checkpoints, device)
-    scores = score_clips(judge, clips, captions * len(seeds), run.run_id, device)
+    scores, features = judge_clips(judge, clips, captions * len(seeds), run.run_id, device)
     scores.insert(0, "prompt", np.tile(np.arange(len(captions)), len(seeds)))
     scores.insert(0, "seed", np.repeat(seeds, len(captions)))
     scores = metrics.aggregate(scores)
@@ -113,7 +101,7 @@ def evaluate(profile: Profile, run: Run, clips_path: Path, prompts: Path, checkp
         value, low, high, n = interval(scores, column, rng, profile.evaluation.bootstrap)
         rows.append(records.Record(metric=column, value=value, low=low, high=high, n=n, unit="score", **common))
     real, _ = weights.load(Path(checkpoints) / "real.safetensors")
-    distance = metrics.kernel_distance(clip_features(judge, clips, device), real["features"].numpy())
+    distance = metrics.kernel_distance(features, real["features"].numpy())
     rows.append(records.Record(metric="kernel_distance", value=distance, n=len(clips), unit="", **common))
     rows += [records.Record(metric=k, value=v, n=1, unit="forwards", **common) for k, v in sorted(counts.items())]
 

@@ -31,13 +31,12 @@ def clips(smoke):
 
 
 def test_scores_do_not_depend_on_the_judges_batch(judge, clips):
-    whole = quality.score_clips(judge, clips, CAPTIONS, "test", "cpu")
+    whole, features = quality.judge_clips(judge, clips, CAPTIONS, "test", "cpu")
     assert len(whole) == 10 > quality.JUDGE_BATCH
-    alone = [quality.score_clips(judge, clips[i : i + 1], CAPTIONS[i : i + 1], "test", "cpu") for i in (1, 9)]
+    alone = [quality.judge_clips(judge, clips[i : i + 1], CAPTIONS[i : i + 1], "test", "cpu") for i in (1, 9)]
     expected = whole.loc[[1, 9]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(pd.concat(alone, ignore_index=True), expected, atol=1e-5)
-    features = quality.clip_features(judge, clips, "cpu")
-    np.testing.assert_allclose(features[9:], quality.clip_features(judge, clips[9:], "cpu"), atol=1e-5)
+    pd.testing.assert_frame_equal(pd.concat([s for s, _ in alone], ignore_index=True), expected, atol=1e-5)
+    np.testing.assert_allclose(features[[1, 9]], np.concatenate([f for _, f in alone]), atol=1e-5)
 
 
 def scores(values, column) -> pd.DataFrame:
@@ -76,7 +75,7 @@ def folder(tmp_path, smoke, judge, clips):
     (tmp_path / "clips.json").write_text('{"forwards": 17, "paper_nfe": 34}')
     weights.save(tmp_path / "judge.safetensors", judge, {})
     weights.save(tmp_path / "prompts.safetensors", {"text": torch.zeros(6, 1, 1)}, {"captions": CAPTIONS[:6]})
-    features = torch.from_numpy(quality.clip_features(judge, clips, "cpu"))
+    features = torch.from_numpy(quality.judge_clips(judge, clips, CAPTIONS, "test", "cpu")[1])
     weights.save(tmp_path / "real.safetensors", {"features": features}, {}, dtype=None)
     for name in (f"{row.student}-s0", "tiny", "text_encoder"):
         weights.save(tmp_path / f"{name}.safetensors", {"x": torch.zeros(1)}, {})
