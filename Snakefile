@@ -6,7 +6,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-LANDED = ["table5", "validity"]
+LANDED = ["table5", "validity", "headroom"]
 PENDING = sorted({f"table{n}" for n in range(1, 10)} - set(LANDED)) + [
     "figures",
     "user_study",
@@ -27,6 +27,7 @@ include: "rules/generate.smk"
 include: "rules/evaluate.smk"
 include: "rules/timing.smk"
 include: "rules/validity.smk"
+include: "rules/headroom.smk"
 include: "rules/report.smk"
 
 
@@ -49,6 +50,11 @@ rule table5:
 rule validity:
     input:
         validity_files(),
+
+
+rule headroom:
+    input:
+        headroom_files(),
 
 
 for target in PENDING:

@@ -203,6 +203,18 @@ def headroom(
     measure(load_profile(profile, evaluation=evaluation), row, run, checkpoints, out, device)
 
 
+@app.command("headroom-table")
+def headroom_table(
+    systems: Annotated[Path, typer.Option(help="folder of the verb `headroom`, <system>/headroom.json each")],
+    out: Annotated[Path, typer.Option(help="folder for tables/headroom.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Systems side by side, and the targets of headroom_targets.csv with verdicts."""
+    from repro.reporting.headroom import build
+
+    build(systems, profile, out)
+
+
 @app.command()
 def validity(
     checkpoints: Checkpoints,

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from repro.errors import ReproError
 from repro.evaluation.dimensions import CORRUPTIONS, DIMENSIONS, DISTANCE, EXPECTATIONS
@@ -226,6 +235,30 @@ class System(Section):
         return [*(f"{self.source}-s{s}" for s in seeds), "teacher", "text_encoder", codec]
 
 
+class Target(Section):
+    """One row of `headroom_targets.csv`: a bound on what one system is to another (`reporting.headroom`)."""
+
+    quantity: Literal["share", "floors", "change", "multiple", "recovered"]
+    system: str
+    reference: str
+    at_least: PositiveFloat | None = None
+    at_most: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self):
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give one of at_least and at_most")
+        return self
+
+    @property
+    def bound(self) -> float:
+        return self.at_most if self.at_least is None else self.at_least
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.quantity, self.system, self.reference
+
+
 class Expectation(Section):
     """One row of `validity.csv`: what a measure should do under a corruption, from what it is meant to measure."""
 
@@ -301,6 +334,19 @@ def load_systems(config_dir: Path = CONFIG_DIR) -> dict[str, System]:
     return _load_rows(Path(config_dir) / "headroom.csv", System, "system")
 
 
+def load_targets(config_dir: Path = CONFIG_DIR) -> list[Target]:
+    targets = list(_load_rows(Path(config_dir) / "headroom_targets.csv", Target, "key").values())
+    systems = load_systems(config_dir)
+    for target in targets:
+        for name in (target.system, target.reference):
+            if name not in systems:
+                raise ReproError(
+                    f"headroom_targets.csv names system {name!r}, which headroom.csv lacks "
+                    f"(it has {', '.join(systems)})"
+                )
+    return targets
+
+
 def load_expectations(config_dir: Path = CONFIG_DIR) -> dict[tuple[str, str], Expectation]:
     """Every (measure, corruption), in the order of the measures."""
     rows = _load_rows(Path(config_dir) / "validity.csv", Expectation, "cell")
@@ -318,6 +364,7 @@ def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
     """Cross-check every row against the profile before any job starts."""
     students, runs = load_students(config_dir), load_runs(config_dir)
     load_expectations(config_dir)
+    load_targets(config_dir)
     for name in ("clips", "judged"):
         if getattr(profile.validity, name) > profile.world.heldout_clips:
             raise ReproError(

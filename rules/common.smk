@@ -9,7 +9,14 @@ from typing import get_args
 
 from snakemake.exceptions import WorkflowError
 
-from repro.config import EvaluationSize, check_all, load_profile, load_runs, load_students
+from repro.config import (
+    EvaluationSize,
+    check_all,
+    load_profile,
+    load_runs,
+    load_students,
+    load_systems,
+)
 from repro.errors import ReproError
 
 DEFAULTS = {
@@ -147,6 +154,16 @@ def report_files(number):
         f"{OUT}/metrics.csv",
         *table_files(number),
         f"{OUT}/notebooks/table{number}.ipynb",
+    ]
+
+
+def headroom_files():
+    """What the target `headroom` asks for."""
+    return [
+        *multiext(
+            f"{OUT}/tables/headroom", ".csv", "_targets.csv", ".md", ".html", ".tex"
+        ),
+        f"{OUT}/notebooks/headroom.ipynb",
     ]
 
 

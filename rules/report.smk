@@ -52,6 +52,7 @@ rule publish:
     input:
         report_files(5),
         validity_files(),
+        headroom_files(),
     log:
         f"{OUT}/logs/publish.log",
     conda:

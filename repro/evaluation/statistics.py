@@ -10,7 +10,8 @@ import pandas as pd
 from repro.errors import ReproError
 
 
-def _resampled_means(values: pd.DataFrame, n: int, rng: np.random.Generator) -> np.ndarray:
+def cluster_draws(values: pd.DataFrame, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Means [n] of resampled tables."""
     clusters = [g["value"].to_numpy(float) for _, g in values.groupby("seed")]
     means = np.empty(n)
     for i in range(n):
@@ -24,7 +25,7 @@ def cluster_bootstrap(values: pd.DataFrame, n: int, rng: np.random.Generator) ->
     """Mean and 95% percentile interval. Raises ReproError on an empty or non-finite table."""
     if values.empty or not np.isfinite(values["value"]).all():
         raise ReproError(f"cannot average {len(values)} values, {values['value'].isna().sum()} of them missing")
-    low, high = np.quantile(_resampled_means(values, n, rng), [0.025, 0.975])
+    low, high = np.quantile(cluster_draws(values, n, rng), [0.025, 0.975])
     return float(values["value"].mean()), float(low), float(high)
 
 
@@ -39,7 +40,7 @@ def paired_difference(
     if len(joined) != len(a) or len(joined) != len(b):
         raise ReproError(f"paired rows do not match: {len(a)} and {len(b)} scores share {len(joined)} (seed, prompt)")
     difference = joined[["seed", "prompt"]].assign(value=joined["value_a"] - joined["value_b"])
-    means = _resampled_means(difference, n, rng)
+    means = cluster_draws(difference, n, rng)
     tail = min((means <= 0).sum(), (means >= 0).sum())
     p = min(1.0, 2 * (tail + 1) / (n + 1))
     low, high = np.quantile(means, [0.025, 0.975])

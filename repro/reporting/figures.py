@@ -31,7 +31,7 @@ def save(figure: Figure, path: Path) -> Path:
     return write_atomic(path, write)
 
 
-def _panels(rows: int, columns: int, size: tuple[float, float], **shared):
+def panels(rows: int, columns: int, size: tuple[float, float], **shared):
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **shared)
     for axis in axes.flat:
@@ -47,7 +47,7 @@ def quality_latency(table: pd.DataFrame) -> Figure:
     `table` is tables/table5.csv. Bars: 95% intervals (quality) and quartiles (latency). A letter in
     the marker names the schedule: latencies of several schedules fall together.
     """
-    figure, axes = _panels(2, 2, (10, 8), sharex=True)
+    figure, axes = panels(2, 2, (10, 8), sharex=True)
     letters = dict(zip(dict.fromkeys(table["schedule"]), ascii_lowercase, strict=False))
     for axis, metric in zip(axes.flat, QUALITY, strict=True):
         for _, pair in table.groupby("schedule", sort=False):
@@ -93,7 +93,7 @@ def paired_forest(pairs: pd.DataFrame) -> Figure:
 
     `pairs` is tables/table5_pairs.csv.
     """
-    figure, axes = _panels(1, len(QUALITY), (12, 4), sharey=True)
+    figure, axes = panels(1, len(QUALITY), (12, 4), sharey=True)
     schedules = list(dict.fromkeys(pairs["schedule"]))
     for axis, metric in zip(axes.flat, QUALITY, strict=True):
         axis.axvline(0, color="black", linewidth=1)

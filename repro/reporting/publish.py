@@ -18,6 +18,9 @@ PARTS = (
     "validity/*.json",
     "validity/*.csv",
     "validity/frames.npz",
+    "headroom/*/*.json",
+    "headroom/*/*.csv",
+    "headroom/*/frames.npz",
     "training/*/log.jsonl",
 )
 MAX_BYTES = 2_000_000
