@@ -78,6 +78,10 @@ def train(
     max_seconds: Annotated[float | None, typer.Option(help="stop with a checkpoint after this long")] = None,
 ):
     """Train one stage; killed or stopped, the same command goes on where it was."""
+    from repro.files import require_writable
+
+    for folder in (work, checkpoints):
+        require_writable(folder)
     _torch(threads, device)
     config = load_profile(profile)
     arguments = {"device": device, "seed": seed, "max_seconds": max_seconds}
