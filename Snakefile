@@ -1,5 +1,6 @@
 # snakemake table5                                     mini, from its shipped checkpoints
 # snakemake table5 --config profile=smoke              everything at toy size, training included
+# snakemake cost                                       what training costs, stage by stage
 # snakemake table5 --config train=true device=cuda     train mini's checkpoints first
 from snakemake.utils import min_version
 
@@ -26,6 +27,7 @@ include: "rules/generate.smk"
 include: "rules/evaluate.smk"
 include: "rules/timing.smk"
 include: "rules/report.smk"
+include: "rules/cost.smk"
 
 
 onstart:
@@ -41,6 +43,12 @@ rule all:
 rule table5:
     input:
         report_files(5),
+
+
+rule cost:
+    input:
+        rules.cost_table.output,
+        rules.cost_notebook.output,
 
 
 for target in PENDING:

@@ -235,6 +235,40 @@ def time_runs(
 
 
 @app.command()
+def iterations(
+    out: Annotated[Path, typer.Option(help="records, .json")],
+    profile: ProfileName = "mini",
+    stages: Annotated[str, typer.Option(help="stages or students, separated by commas; all when not given")] = "",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Count the FLOPs of a training iteration of every stage, and time a few on the device."""
+    from repro.evaluation.training_cost import stages as known
+    from repro.evaluation.training_cost import write_measured
+    from repro.files import require_writable
+
+    require_writable(out.parent)
+    _torch(threads, device)
+    names = stages.split(",") if stages else known()
+    for name in names:
+        _row(dict.fromkeys(known()), name, "stage", "students.csv")
+    write_measured(load_profile(profile), names, out, device)
+
+
+@app.command()
+def cost(
+    logs: Annotated[Path, typer.Option(help="folder with <stage>/log.jsonl of every stage")],
+    measured: Annotated[list[Path], typer.Option(help="records of the verb `iterations`, one file a device")],
+    out: Annotated[Path, typer.Option(help="folder for tables/cost.{csv,md,html,tex} and cost/*.json")],
+    profile: ProfileName = "mini",
+):
+    """What training costs: the logs' wall time, counted FLOPs, and estimates from measured iterations."""
+    from repro.reporting.cost import build
+
+    build(load_profile(profile), logs, measured, out)
+
+
+@app.command()
 def table(
     number: Annotated[int, typer.Argument(min=1, max=9)],
     runs: Annotated[Path, typer.Option(help="folder of the runs' records")],

@@ -119,6 +119,14 @@ class Timing(Section):
     runs: PositiveInt = 10
 
 
+class Cost(Section):
+    """Measured training iterations: as many videos a batch as a CPU can take, timed `runs` times."""
+
+    cpu_batch: PositiveInt
+    warmups: PositiveInt = 1
+    runs: PositiveInt = 3
+
+
 class Profile(Section):
     """One scale of the suite (DESIGN.md: mini, wan, smoke)."""
 
@@ -138,6 +146,7 @@ class Profile(Section):
     evaluation: Evaluation
     headroom: Headroom
     timing: Timing
+    cost: Cost
 
 
 class Student(Section):
@@ -201,6 +210,16 @@ class System(Section):
         return [*(f"{self.source}-s{s}" for s in seeds), "teacher", "text_encoder", codec]
 
 
+class Device(Section):
+    """One row of `devices.csv`: what a device can do at most."""
+
+    device: str
+    """Its name as PyTorch tells it."""
+    bf16_tflops: PositiveFloat
+    """Dense bf16 matrix peak, TFLOP/s."""
+    source: str
+
+
 def _explain(error: ValidationError, where: str) -> ReproError:
     lines = []
     for item in error.errors():
@@ -260,6 +279,10 @@ def load_runs(config_dir: Path = CONFIG_DIR) -> dict[str, Run]:
 
 def load_systems(config_dir: Path = CONFIG_DIR) -> dict[str, System]:
     return _load_rows(Path(config_dir) / "headroom.csv", System, "system")
+
+
+def load_devices(config_dir: Path = CONFIG_DIR) -> dict[str, Device]:
+    return _load_rows(Path(config_dir) / "devices.csv", Device, "device")
 
 
 def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
