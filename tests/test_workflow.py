@@ -87,6 +87,16 @@ def test_mini_trains_nothing_when_it_has_checkpoints(tree, given):
     assert not [name for name in jobs if name.startswith("train")]
 
 
+def test_cost_trains_what_has_no_logs_and_refuses_where_it_may_not(tree, given):
+    code, output = snakemake(tree, "-n", "cost", **SMOKE)
+    assert code == 0, output
+    jobs = planned(output)
+    assert jobs["train_student"] == len(load_students())
+    assert jobs["iterations"] == jobs["cost_table"] == jobs["cost_notebook"] == 1
+    code, output = snakemake(tree, "-n", "cost", checkpoints=given)
+    assert code == 1 and "holds no training log: train your own with --config train=true" in output
+
+
 def test_missing_checkpoint_is_named_before_any_job(tree, given):
     (given / "judge.safetensors").unlink()
     code, output = snakemake(tree, "table5", checkpoints=given)
