@@ -120,7 +120,7 @@ class Timing(Section):
 
 
 class Cost(Section):
-    """Measured training iterations: as many videos a batch as a CPU can take, timed `runs` times."""
+    """Training iterations measured on a CPU: the batch that it can take, and how often each is timed."""
 
     cpu_batch: PositiveInt
     warmups: PositiveInt = 1

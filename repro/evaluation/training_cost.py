@@ -93,9 +93,10 @@ def build_task(profile: Profile, stage: str, device) -> Task:
     latents = torch.randn(len(captions), len(LEVELS) + 1, *profile.geometry.latent_shape, device=device)
     if stage == "teacher":
         return teacher_task(profile, Split(latents[:, 0], captions), device, 0)
-    networks = [WanDiT(presets.from_profile(profile)).to(device) for _ in range(3)]
+    networks = [WanDiT(presets.from_profile(profile)) for _ in range(3)]
     for network in networks:
         network.init_weights(generator_for(0, 0))
+        network.to(device)
     encoder = text_encoder.build(profile).to(device).requires_grad_(False).eval()
     if stage == "ode":
         with torch.no_grad():
@@ -129,20 +130,21 @@ def count(profile: Profile, stage: str, batch: int) -> tuple[list[int], int]:
 
 
 def clock(profile: Profile, stage: str, batch: int, device) -> list[np.ndarray]:
-    """Seconds of repeated iterations of each kind."""
+    """Seconds of repeated iterations of each kind; on a GPU as often as its other timings."""
     small = shrunk(profile, stage, batch)
     fit, task = stage_fit(small, stage), build_task(small, stage, device)
-    synchronise = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
-    samples = []
+    cuda = torch.device(device).type == "cuda"
+    repeats, samples = profile.timing if cuda else profile.cost, []
     for kind in kinds(fit, stage):
         times = []
-        for _ in range(profile.cost.warmups + profile.cost.runs):
+        for _ in range(repeats.warmups + repeats.runs):
             began = time.perf_counter()
             task.step(kind.iteration, generator_for(0, kind.iteration, device=device))
             update_ema(task, fit.ema, kind.iteration)
-            synchronise()
+            if cuda:
+                torch.cuda.synchronize()
             times.append(time.perf_counter() - began)
-        samples.append(np.array(times[profile.cost.warmups :]))
+        samples.append(np.array(times[repeats.warmups :]))
     return samples
 
 
@@ -159,7 +161,8 @@ def measure(profile: Profile, stage: str, device) -> list[records.Record]:
     flops, timed_flops = (optimizers + (np.array(counts) - optimizers) * (b / small) for b in (fit.batch, batch))
     weights = np.array([kind.count for kind in kinds(fit, stage)])
     scale = flops / timed_flops
-    seconds = np.quantile(np.stack(clock(profile, stage, batch, device)), [0.25, 0.5, 0.75], axis=1)
+    times = np.stack(clock(profile, stage, batch, device))
+    seconds = np.quantile(times, [0.25, 0.5, 0.75], axis=1)
     per_iteration = (seconds * scale * weights).sum(1) / fit.iterations
     common = {
         "run_id": stage,
@@ -180,7 +183,7 @@ def measure(profile: Profile, stage: str, device) -> list[records.Record]:
     made = [records.Record(metric=m, value=v, n=1, unit=unit, **common) for m, (v, unit) in exact.items()]
     low_s, median_s, high_s = map(float, per_iteration)
     time_ = {"metric": "seconds_per_iteration", "value": median_s, "low": low_s, "high": high_s}
-    return [*made, records.Record(**time_, n=profile.cost.runs, unit="s", **common)]
+    return [*made, records.Record(**time_, n=times.shape[1], unit="s", **common)]
 
 
 def write_measured(profile: Profile, names: list[str], out: Path, device) -> None:

@@ -92,7 +92,7 @@ def read_measured(files: list[Path], profile: Profile) -> tuple[pd.DataFrame, li
         row = by_row.setdefault((r.run_id, r.device), {"torch": r.versions["torch"]})
         row |= {r.metric: r.value}
         if r.low is not None:
-            row |= {f"{r.metric}_low": r.low, f"{r.metric}_high": r.high}
+            row |= {f"{r.metric}_low": r.low, f"{r.metric}_high": r.high, "runs": r.n}
     kept, left_out = [], []
     for (stage, device), row in by_row.items():
         if stage in stages() and row["samples"] == expected_samples(profile, stage):
@@ -133,7 +133,7 @@ def estimates(measured: pd.DataFrame, profile: Profile) -> pd.DataFrame:
         n = one["iterations"]
         seconds = {f"stage_s{end}": n * one[f"seconds_per_iteration{end}"] for end in ("", "_low", "_high")}
         rows.append(
-            {k: one[k] for k in ("stage", "device", "torch", "threads", "timed_batch")}
+            {k: one[k] for k in ("stage", "device", "torch", "threads", "runs", "timed_batch")}
             | {"batch": stage_fit(profile, one["stage"]).batch, "iterations": n}
             | {"samples": one["samples"], "tflop": one["flop"] / TERA}
             | {k: one[k] for k in one if k.startswith("seconds_per_iteration")}
@@ -209,8 +209,9 @@ def notes(logs: list[Logged], made: pd.DataFrame, guessed: pd.DataFrame, left_ou
     silent = [s for s in stages() if s not in {log.stage for log in logs}]
     unmatched = [log.name for log in logs if not log.follows(profile)]
     old = [log.name for log in logs if log.run is None and log.follows(profile)]
-    timed = ", ".join(
-        f"{d} ({int(t)} CPU threads)" for d, t in guessed.groupby("device", sort=False)["threads"].max().items()
+    timed = "; ".join(
+        f"{int(one['runs'])} on {one['device']} with {int(one['threads'])} CPU threads"
+        for one in guessed.drop_duplicates("device").to_dict("records")
     )
     lines = [
         "Wall time runs from a piece's first iteration over all pieces, compilation and checkpoints included; "
@@ -218,7 +219,7 @@ def notes(logs: list[Logged], made: pd.DataFrame, guessed: pd.DataFrame, left_ou
         "A sample is a clip, a window of one (VAE, tiny decoder), or a video that the student rolled out. FLOPs are "
         "counted over the stages' own code: matrix products, convolutions and attention (masked attention as if "
         "dense), forward, backward and optimiser.",
-        f"Estimates: median [quartiles] of {profile.cost.runs} iterations of each kind on {timed}, times their number. "
+        f"Estimates: median [quartiles] of repeated iterations of each kind ({timed}), times their number. "
         "Where the timed batch is smaller than the stage's, seconds are scaled by the FLOPs.",
     ]
     lines += [f"Dense bf16 peak of {p.device}: {p.bf16_tflops} TFLOP/s ({p.source})." for p in used]
