@@ -11,19 +11,6 @@ PUBLISHED = [
 ]
 
 
-def training_logs(wildcards):
-    """What the logs come from: every stage's checkpoint, or the published logs."""
-    if TRAIN:
-        students = [f"{name}-s{seed}" for name in STUDENTS for seed in SEEDS]
-        return weights("judge", "vae", "tiny", "teacher", "ode", *students)
-    found = sorted(str(path) for path in Path(LOGS).glob("*/*.json*"))
-    if not found:
-        raise WorkflowError(
-            f"{LOGS} holds no training log: train your own with --config train=true"
-        )
-    return found
-
-
 rule iterations:
     output:
         MEASURED,
@@ -74,7 +61,7 @@ rule cost_table:
         measured=lambda wildcards, input: [
             f"--measured {shlex.quote(str(path))}" for path in input.measured
         ],
-        out=OUT,
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "write the table of training cost"
     shell:
@@ -94,7 +81,7 @@ rule cost_notebook:
         "../envs/cpu.yaml"
     params:
         profile=PROFILE.name,
-        results=OUT,
+        results=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "run notebooks/cost.py"
     shell:
