@@ -18,8 +18,7 @@ from repro.reporting.notes import NAMES
 
 MODES = {"diagonal": ("#0072B2", "o"), "self": ("#D55E00", "s")}
 VERDICTS = {"reproduced": ("#009E73", "o"), "contradicted": ("#D55E00", "X"), "unresolved": ("#737373", "s")}
-CURVES = (("#D55E00", "--"), ("#0072B2", "-"))
-"""Colour and line of critic_loss and loss, in this order, or of loss alone."""
+CURVES = {"loss": ("#0072B2", "-"), "critic_loss": ("#D55E00", "--")}
 QUALITY = ("temporal", "frame", "text", "total")
 DPI = 120
 
@@ -181,9 +180,11 @@ def loss_curves(losses: pd.DataFrame) -> Figure:
     figure, axes = _panels(-(-len(names) // 3), min(3, len(names)), (10, 3 * -(-len(names) // 3)))
     for axis, name in zip(axes.flat, names, strict=False):
         rows = losses[losses["log"] == name]
-        for (metric, curve), (colour, style) in zip(rows.groupby("metric"), CURVES, strict=False):
+        for metric, curve in rows.groupby("metric", sort=False):
+            colour, style = CURVES[metric]
             axis.plot(curve["iteration"], curve["value"], style, color=colour, linewidth=1, label=metric)
         axis.set(title=name, xlabel="iteration", yscale="log")
+        axis.locator_params(axis="x", nbins=4)
         axis.legend(fontsize=8)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
