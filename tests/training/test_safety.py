@@ -29,7 +29,7 @@ from repro.training import journal, loop
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["repro.training.dmd", "torch._dynamo", "transformers.models.umt5.modeling_umt5"])
-ITERATIONS, SAVE_EVERY = 24, 3
+ITERATIONS, SAVE_EVERY = 36, 3
 
 
 def train(profile, folder: Path, before=None) -> None:
@@ -147,7 +147,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(profile, fresh):
         known = log.stat().st_mtime_ns
         while log.stat().st_mtime_ns == known and process.is_alive():
             time.sleep(0.005)
-        process.join(rng.uniform(0, 0.5))
+        process.join(rng.uniform(0, 0.4))
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
