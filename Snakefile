@@ -1,12 +1,13 @@
 # snakemake table5                                     mini, from its shipped checkpoints
 # snakemake validity                                   do the measures measure? mini, from its shipped judge
 # snakemake table5 --config profile=smoke              everything at toy size, training included
+# snakemake cost                                       what training costs, stage by stage
 # snakemake table5 --config train=true device=cuda     train mini's checkpoints first
 from snakemake.utils import min_version
 
 min_version("9.0")
 
-LANDED = ["table5", "validity", "headroom"]
+LANDED = ["table5", "validity", "headroom", "cost"]
 PENDING = sorted({f"table{n}" for n in range(1, 10)} - set(LANDED)) + [
     "figures",
     "user_study",
@@ -29,6 +30,7 @@ include: "rules/timing.smk"
 include: "rules/validity.smk"
 include: "rules/headroom.smk"
 include: "rules/report.smk"
+include: "rules/cost.smk"
 
 
 onstart:
@@ -55,6 +57,12 @@ rule validity:
 rule headroom:
     input:
         headroom_files(),
+
+
+rule cost:
+    input:
+        rules.cost_table.output,
+        rules.cost_notebook.output,
 
 
 for target in PENDING:

@@ -72,6 +72,10 @@ def train(
     max_seconds: Annotated[float | None, typer.Option(help="stop with a checkpoint after this long")] = None,
 ):
     """Train one stage; killed or stopped, the same command goes on where it was."""
+    from repro.files import require_writable
+
+    for folder in (work, checkpoints):
+        require_writable(folder)
     _torch(threads, device)
     config = load_profile(profile)
     arguments = {"device": device, "seed": seed, "max_seconds": max_seconds}
@@ -248,6 +252,40 @@ def time_runs(
     config, known = load_profile(profile, evaluation=evaluation), load_runs()
     rows = [_row(known, r, "run", "runs.csv") for r in runs.split(",")]
     write_records(config, rows, measure(config, rows, prompts, checkpoints, device), checkpoints, out, device)
+
+
+@app.command()
+def iterations(
+    out: Annotated[Path, typer.Option(help="records, .json")],
+    profile: ProfileName = "mini",
+    stages: Annotated[str, typer.Option(help="stages or students, separated by commas; all when not given")] = "",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Count the FLOPs of a training iteration of every stage, and time a few on the device."""
+    from repro.evaluation.training_cost import stages as known
+    from repro.evaluation.training_cost import write_measured
+    from repro.files import require_writable
+
+    require_writable(out.parent)
+    _torch(threads, device)
+    names = stages.split(",") if stages else known()
+    for name in names:
+        _row(dict.fromkeys(known()), name, "stage", "students.csv")
+    write_measured(load_profile(profile), names, out, device)
+
+
+@app.command()
+def cost(
+    logs: Annotated[Path, typer.Option(help="folder with <stage>/log.jsonl of every stage")],
+    measured: Annotated[list[Path], typer.Option(help="records of the verb `iterations`, one file a device")],
+    out: Annotated[Path, typer.Option(help="folder for tables/cost.{csv,md,html,tex} and cost/*.json")],
+    profile: ProfileName = "mini",
+):
+    """What training costs: the logs' wall time, counted FLOPs, and estimates from measured iterations."""
+    from repro.reporting.cost import build
+
+    build(load_profile(profile), logs, measured, out)
 
 
 @app.command()

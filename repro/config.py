@@ -150,6 +150,14 @@ class Timing(Section):
     runs: PositiveInt = 10
 
 
+class Cost(Section):
+    """Training iterations measured on a CPU: the batch that it can take, and how often each is timed."""
+
+    cpu_batch: PositiveInt
+    warmups: PositiveInt = 1
+    runs: PositiveInt = 3
+
+
 class Profile(Section):
     """One scale of the suite (DESIGN.md: mini, wan, smoke)."""
 
@@ -172,6 +180,7 @@ class Profile(Section):
     headroom: Headroom
     validity: Validity
     timing: Timing
+    cost: Cost
 
 
 class Student(Section):
@@ -272,6 +281,16 @@ class Expectation(Section):
         return self.dimension, self.corruption
 
 
+class Device(Section):
+    """One row of `devices.csv`: what a device can do at most."""
+
+    device: str
+    """Its name as PyTorch tells it."""
+    bf16_tflops: PositiveFloat
+    """Dense bf16 matrix peak, TFLOP/s."""
+    source: str
+
+
 def _explain(error: ValidationError, where: str) -> ReproError:
     lines = []
     for item in error.errors():
@@ -358,6 +377,10 @@ def load_expectations(config_dir: Path = CONFIG_DIR) -> dict[tuple[str, str], Ex
                 f"{', '.join(EXPECTATIONS[:-1])} or {EXPECTATIONS[-1]}"
             )
     return {cell: rows[cell] for cell in cells}
+
+
+def load_devices(config_dir: Path = CONFIG_DIR) -> dict[str, Device]:
+    return _load_rows(Path(config_dir) / "devices.csv", Device, "device")
 
 
 def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:

@@ -1,11 +1,15 @@
 """Atomic writes: a reader sees the old file or the new one, never half of either."""
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from repro.errors import ReproError
 
@@ -13,28 +17,66 @@ from repro.errors import ReproError
 def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
     """Call `write(temporary_path)`, then rename the result to `path`.
 
-    The temporary file lies beside the target and keeps its suffix. Raises ReproError where the
-    folder cannot be written or the disk is full; the old file, if any, stays.
+    The temporary file lies beside the target and keeps its suffix; one that a killed writer left is
+    removed. Raises ReproError where the folder cannot be written or the disk is full; the old file,
+    if any, stays.
     """
     path = Path(path)
-    temporary = None
+    temporary = handle = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
         temporary = Path(name)
+        with suppress(OSError):  # some network file systems know no locks, and then nothing is swept
+            fcntl.flock(handle, fcntl.LOCK_EX)
         write(temporary)
         temporary.chmod(0o644)
+        # Some file systems tell of a full disk only now.
+        os.fsync(handle)
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ReproError(
-            f"cannot write {path}: {error.strerror or error}. Make the folder writable, free some space, "
-            "or choose another results folder with --config results=PATH"
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}. Make the folder writable, free some "
+            "space, or choose another results folder with --config results=PATH"
         ) from error
     finally:
         if temporary is not None:
+            os.close(handle)
             temporary.unlink(missing_ok=True)
     return path
+
+
+def _sweep(path: Path) -> None:
+    """Remove temporary files of `path` whose writer is dead: the kernel has dropped its lock."""
+    for left in path.parent.glob(f".{path.stem}-*{path.suffix}"):
+        with suppress(OSError), left.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+def require_writable(folder: Path) -> None:
+    """Make `folder` and a file in it, as a trial: an error now is cheaper than one after hours of work."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"trial")
+    except OSError as error:
+        raise ReproError(
+            f"cannot write to {folder}: {error.strerror}. Make it writable, free some space, or choose another folder"
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process alone; the kernel lets go of it however the process ends."""
+    with (Path(folder) / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ReproError(f"another process is at work in {folder}: wait until it has ended, or stop it") from error
+        yield
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -143,6 +143,19 @@ def weights(*names):
     return [f"{CHECKPOINTS}/{name}.safetensors" for name in names]
 
 
+def training_logs(wildcards):
+    """What the logs come from: every stage's checkpoint, or the published logs."""
+    if TRAIN:
+        students = [f"{name}-s{seed}" for name in STUDENTS for seed in SEEDS]
+        return weights("judge", "vae", "tiny", "teacher", "ode", *students)
+    found = sorted(str(path) for path in Path(LOGS).glob("*/*.json*"))
+    if not found:
+        raise WorkflowError(
+            f"{LOGS} holds no training log: train your own with --config train=true"
+        )
+    return found
+
+
 def table_files(number):
     stem = f"{OUT}/tables/table{number}"
     return multiext(stem, ".csv", "_pairs.csv", "_ratios.csv", ".md", ".html", ".tex")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from repro.config import ROOT, load_runs, load_students
+from repro.config import ROOT, load_runs, load_students, load_systems
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 PARTS = ("Snakefile", "rules", "profiles", "config", "envs", "repro", "notebooks")
@@ -95,6 +95,25 @@ def test_validity_needs_the_judge_alone(tree):
     assert set(jobs) == {"train_judge", "measure_validity", "validity_table", "validity_notebook", "validity"}
 
 
+def test_headroom_measures_every_system_in_the_size_asked_for(tree):
+    code, output = snakemake(tree, "-n", "headroom", **SMOKE, evaluation="full")
+    assert code == 0, output
+    jobs = planned(output)
+    assert jobs["measure_headroom"] == len(load_systems()) and jobs["headroom_notebook"] == 1
+    # Full: two training seeds of each student.
+    assert jobs["train_student"] == 2 * len(load_students())
+
+
+def test_cost_trains_what_has_no_logs_and_refuses_where_it_may_not(tree, given):
+    code, output = snakemake(tree, "-n", "cost", **SMOKE)
+    assert code == 0, output
+    jobs = planned(output)
+    assert jobs["train_student"] == len(load_students())
+    assert jobs["iterations"] == jobs["cost_table"] == jobs["cost_notebook"] == 1
+    code, output = snakemake(tree, "-n", "cost", checkpoints=given)
+    assert code == 1 and "holds no training log: train your own with --config train=true" in output
+
+
 def test_missing_checkpoint_is_named_before_any_job(tree, given):
     (given / "judge.safetensors").unlink()
     code, output = snakemake(tree, "table5", checkpoints=given)
@@ -106,7 +125,7 @@ def test_missing_checkpoint_is_named_before_any_job(tree, given):
 @pytest.mark.parametrize(
     ("target", "config", "message"),
     [
-        ("table3", {}, "table3 has not landed yet: the targets that work are table5, validity"),
+        ("table3", {}, "table3 has not landed yet: the targets that work are table5, validity, headroom, cost"),
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),
         ("table5", {"train": "maybe"}, "config key train='maybe' must be true or false"),

@@ -18,6 +18,7 @@ from repro.reporting.notes import NAMES
 
 MODES = {"diagonal": ("#0072B2", "o"), "self": ("#D55E00", "s")}
 VERDICTS = {"reproduced": ("#009E73", "o"), "contradicted": ("#D55E00", "X"), "unresolved": ("#737373", "s")}
+CURVES = {"loss": ("#0072B2", "-"), "critic_loss": ("#D55E00", "--")}
 QUALITY = ("temporal", "frame", "text", "total")
 DPI = 120
 
@@ -170,6 +171,23 @@ def film_strip(runs_dir: Path, run_ids: Sequence[str]) -> Figure:
             axis.spines[:].set_visible(False)
         step = width + gap(width)
         strips[-1].set_xticks([width / 2 + step * i for i in range(shown)], [f"frame {i}" for i in index])
+    return figure
+
+
+def loss_curves(losses: pd.DataFrame) -> Figure:
+    """Losses over the iterations, a panel a stage, log scale. `losses` is tables/cost_losses.csv."""
+    names = list(losses["log"].unique())
+    figure, axes = panels(-(-len(names) // 3), min(3, len(names)), (10, 3 * -(-len(names) // 3)))
+    for axis, name in zip(axes.flat, names, strict=False):
+        rows = losses[losses["log"] == name]
+        for metric, curve in rows.groupby("metric", sort=False):
+            colour, style = CURVES[metric]
+            axis.plot(curve["iteration"], curve["value"], style, color=colour, linewidth=1, label=metric)
+        axis.set(title=name, xlabel="iteration", yscale="log")
+        axis.locator_params(axis="x", nbins=4)
+        axis.legend(fontsize=8)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
     return figure
 
 

@@ -22,7 +22,11 @@ PARTS = (
     "headroom/*/*.csv",
     "headroom/*/frames.npz",
     "training/*/log.jsonl",
+    "training/*/run.json",
+    "cost/*.json",
 )
+OPTIONAL = ("training", "cost")
+"""Parts of runs that trained, or of the target `cost`."""
 MAX_BYTES = 2_000_000
 
 
@@ -34,7 +38,7 @@ def publish(results: Path, out: Path) -> list[Path]:
     results, found = Path(results), []
     for part in PARTS:
         files = sorted(p for p in results.glob(part) if p.is_file())
-        if not files and not part.startswith("training"):
+        if not files and not part.startswith(OPTIONAL):
             raise ReproError(f"{results} has no {part}: run the workflow first, snakemake --cores all publish")
         found += files
     large = [p for p in found if p.stat().st_size > MAX_BYTES]

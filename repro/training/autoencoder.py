@@ -39,6 +39,14 @@ def reconstruction(output: torch.Tensor, target: torch.Tensor, weight: torch.Ten
     return (weight * (error + 2 * error.square())).mean()
 
 
+def phase(fit: Fit, iteration: int) -> tuple[int | None, int]:
+    """Latent frames of a window (None: the whole clip) and windows a batch at `iteration`."""
+    progress = (iteration + 0.5) / fit.iterations
+    ends = [sum(share for share, _, _ in PHASES[: i + 1]) for i in range(len(PHASES) - 1)]
+    _, latents, scale = PHASES[sum(progress > end for end in ends)]
+    return latents, max(1, round(scale * fit.batch))
+
+
 class Windows:
     """Random windows of rendered clips; a quarter of them start their clip."""
 
@@ -55,11 +63,9 @@ class Windows:
 
     def draw(self, fit: Fit, iteration: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Video [B, frames, 3, H, W] in [0, 1] and loss weights [B, frames, 1, H, W] of this iteration's phase."""
-        device, progress = self.pool.device, (iteration + 0.5) / fit.iterations
-        ends = [sum(share for share, _, _ in PHASES[: i + 1]) for i in range(len(PHASES) - 1)]
-        _, latents, scale = PHASES[sum(progress > end for end in ends)]
-        latents = latents or self.whole
-        frames, batch = 1 + (latents - 1) * self.per_latent, max(1, round(scale * fit.batch))
+        device = self.pool.device
+        latents, batch = phase(fit, iteration)
+        frames = 1 + ((latents or self.whole) - 1) * self.per_latent
         rows = torch.randint(len(self.pool), (batch, 1), generator=generator, device=device)
         starts = torch.randint(self.pool.shape[1] - frames + 1, (batch, 1), generator=generator, device=device)
         starts = torch.where(torch.rand(batch, 1, generator=generator, device=device) < 0.25, 0, starts)

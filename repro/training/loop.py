@@ -4,7 +4,7 @@ Every iteration draws from its own generator, seeded by (seed, iteration); so a 
 and restarted repeats exactly what the uninterrupted run would have done.
 """
 
-import json
+import io
 import math
 import time
 from collections.abc import Callable
@@ -19,7 +19,8 @@ from torch import nn
 
 from repro.config import Fit
 from repro.errors import ReproError
-from repro.files import write_atomic
+from repro.files import locked, require_writable, write_atomic
+from repro.training.journal import Journal
 from repro.training.optimizer import Optimizer
 
 
@@ -70,9 +71,10 @@ def update_ema(task: Task, decay: float, iteration: int) -> None:
             a.copy_(b)
 
 
-def _state(task: Task, iteration: int) -> dict:
+def _state(task: Task, iteration: int, seconds: float) -> dict:
     return {
         "iteration": iteration,
+        "seconds": seconds,
         "config": task.config,
         "modules": {k: m.state_dict() for k, m in task.modules.items()},
         "ema": {k: m.state_dict() for k, m in task.ema.items()},
@@ -80,9 +82,17 @@ def _state(task: Task, iteration: int) -> dict:
     }
 
 
-def _resume(task: Task, path: Path, device) -> int:
+def _save(path: Path, state: dict) -> None:
+    """Serialised in memory first: torch.save names neither a full disk nor the file as the cause."""
+    whole = io.BytesIO()
+    torch.save(state, whole)
+    write_atomic(path, lambda p: p.write_bytes(whole.getbuffer()))
+
+
+def _resume(task: Task, path: Path, device) -> tuple[int, float]:
+    """Iterations and seconds that the state at `path` stands for; zero without one."""
     if not path.is_file():
-        return 0
+        return 0, 0.0
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
@@ -92,30 +102,28 @@ def _resume(task: Task, path: Path, device) -> int:
     for kind, objects in (("modules", task.modules), ("ema", task.ema), ("optimizers", task.optimizers)):
         for name, item in objects.items():
             item.load_state_dict(state[kind][name])
-    return state["iteration"]
+    return state["iteration"], state.get("seconds", 0.0)
 
 
 def run(task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seconds: float | None = None) -> bool:
     """Train until `fit.iterations`, or for `max_seconds`; True when finished.
 
-    `folder` receives `state.pt` (resumed from when present) and `log.jsonl`. Raises ReproError on a
-    non-finite loss, leaving the last checkpoint as it was.
+    `folder` receives `state.pt` (resumed from when present), and the journal's `log.jsonl` and `run.json`.
+    Raises ReproError on a non-finite loss, a full disk, or a folder that cannot be written or that
+    another process is using, leaving the last checkpoint as it was.
     """
     folder = Path(folder)
-    state_path, log_path = folder / "state.pt", folder / "log.jsonl"
-    start = _resume(task, state_path, device)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = []
-        if log_path.exists():
-            kept = [x for x in log_path.read_text().splitlines() if json.loads(x)["iteration"] < start]
-        log_path.write_text("".join(x + "\n" for x in kept))
-    except OSError as error:
-        raise ReproError(f"cannot write to {folder}: {error.strerror}. Choose another folder") from error
+    require_writable(folder)
+    with locked(folder):
+        return _run(task, fit, folder, seed, device, max_seconds)
 
-    def save(iteration: int) -> None:
-        write_atomic(state_path, lambda p: torch.save(_state(task, iteration), p))
 
+def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: float | None) -> bool:
+    state_path = folder / "state.pt"
+    start, before = _resume(task, state_path, device)
+    if start == fit.iterations:
+        return True
+    journal = Journal(folder, start, stage=task.name, seed=seed, fit=fit, device=device)
     began, log_every = time.monotonic(), max(1, min(50, fit.iterations // 20))
     columns = (
         TextColumn("{task.description}"),
@@ -124,7 +132,7 @@ def run(task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seco
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns) as bar, log_path.open("a") as log:
+    with Progress(*columns) as bar:
         row = bar.add_task(task.name, total=fit.iterations, completed=start, note="")
         for iteration in range(start, fit.iterations):
             factor = lr_factor(iteration, fit)
@@ -140,13 +148,13 @@ def run(task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seco
                         f"{task.name}: non-finite value at iteration {iteration}: {scalars}. The last checkpoint "
                         f"is {state_path}; lower the learning rate and restart"
                     )
-                elapsed = round(time.monotonic() - began, 3)
-                log.write(json.dumps({"iteration": iteration, "seconds": elapsed} | scalars) + "\n")
-                log.flush()
+                elapsed = round(before + time.monotonic() - began, 3)
+                journal.write({"iteration": iteration, "seconds": elapsed} | scalars)
                 bar.update(row, note=" ".join(f"{k} {v:.4g}" for k, v in scalars.items()))
-            out_of_time = max_seconds is not None and time.monotonic() - began > max_seconds
+            spent = time.monotonic() - began
+            out_of_time = max_seconds is not None and spent > max_seconds
             if (iteration + 1) % fit.save_every == 0 or iteration + 1 == fit.iterations or out_of_time:
-                save(iteration + 1)
+                _save(state_path, _state(task, iteration + 1, before + spent))
             if out_of_time and iteration + 1 < fit.iterations:
                 return False
     return True
