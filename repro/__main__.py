@@ -207,6 +207,26 @@ def headroom(
     measure(load_profile(profile, evaluation=evaluation), row, run, checkpoints, out, device)
 
 
+@app.command()
+def videos(
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for <prompt>.gif and README.md")],
+    systems: Annotated[str, typer.Option(help="rows of headroom.csv, separated by commas, from left to right")],
+    profile: ProfileName = "mini",
+    count: Annotated[int, typer.Option(min=1, help="held-out prompts")] = 12,
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Clips of several systems side by side, as animations."""
+    from repro.evaluation.videos import write_videos
+
+    _torch(threads, device)
+    known, runs = load_systems(), load_runs()
+    rows = [_row(known, name, "system", "headroom.csv") for name in systems.split(",")]
+    pairs = [(row, _row(runs, row.run, "run", "runs.csv")) for row in rows]
+    write_videos(load_profile(profile), pairs, count, checkpoints, out, device)
+
+
 @app.command("headroom-table")
 def headroom_table(
     systems: Annotated[Path, typer.Option(help="folder of the verb `headroom`, <system>/headroom.json each")],

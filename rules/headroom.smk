@@ -1,5 +1,7 @@
 # Does the world measure anything? Thousands of clips of every system: a GPU takes minutes, a CPU hours.
 SYSTEMS = load_systems()
+# Side by side in the animations, from left to right.
+SHOWN = ["real", "teacher_50", "self_4322222", "diagonal_4322222"]
 
 
 def system_weights(wildcards):
@@ -80,3 +82,36 @@ rule headroom_notebook:
     shell:
         "python -m repro notebook {input.source} --out {output:q}"
         " --parameter results={params.results:q} --parameter profile={params.profile} > {log:q} 2>&1"
+
+
+rule videos:
+    input:
+        lambda wildcards: checkpoints(
+            *sorted(
+                {
+                    n
+                    for s in SHOWN
+                    for n in SYSTEMS[s].checkpoints(
+                        SEEDS[:1], RUNS[SYSTEMS[s].run].decoder
+                    )
+                }
+            )
+        )(wildcards),
+    output:
+        f"{OUT}/videos/README.md",
+    log:
+        f"{OUT}/logs/videos.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
+    params:
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
+        systems=",".join(SHOWN),
+        settings=SETTINGS,
+    message:
+        "draw clips of {params.systems} side by side"
+    shell:
+        "python -m repro videos {params.settings} --systems {params.systems} --out {params.folder:q}"
+        " --threads {threads} > {log:q} 2>&1"

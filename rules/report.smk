@@ -53,6 +53,7 @@ rule publish:
         report_files(5),
         validity_files(),
         headroom_files(),
+        f"{OUT}/videos/README.md",
     log:
         f"{OUT}/logs/publish.log",
     conda:

@@ -21,6 +21,7 @@ PARTS = (
     "headroom/*/*.json",
     "headroom/*/*.csv",
     "headroom/*/frames.npz",
+    "videos/*",
     "training/*/log.jsonl",
     "training/*/run.json",
     "cost/*.json",
