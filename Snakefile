@@ -24,7 +24,6 @@ if TRAIN:
 
 
 include: "rules/data.smk"
-include: "rules/generate.smk"
 include: "rules/evaluate.smk"
 include: "rules/timing.smk"
 include: "rules/validity.smk"

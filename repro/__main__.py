@@ -115,38 +115,8 @@ def prompts(
 
 
 @app.command()
-def sample(
-    run: Annotated[str, typer.Option(help="run_id of runs.csv")],
-    prompts: Prompts,
-    checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="clips, .npy; the counted forwards go beside it as .json")],
-    profile: ProfileName = "mini",
-    evaluation: EvaluationName = Size.default,
-    device: Device = "cpu",
-    threads: Threads = 0,
-):
-    """Generate and decode the clips of one run."""
-    import numpy as np
-
-    from repro.evaluation.sampling import sample as make
-    from repro.files import write_atomic, write_json
-
-    _torch(threads, device)
-    clips, counts = make(
-        load_profile(profile, evaluation=evaluation),
-        _row(load_runs(), run, "run", "runs.csv"),
-        prompts,
-        checkpoints,
-        device,
-    )
-    write_json(out.with_suffix(".json"), counts)
-    write_atomic(out, lambda path: np.save(path, clips))
-
-
-@app.command()
 def evaluate(
     run: Annotated[str, typer.Option(help="run_id of runs.csv")],
-    clips: Annotated[Path, typer.Option(help="clips made by the verb `sample`")],
     prompts: Prompts,
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="folder for quality.json, scores.csv and frames.npz")],
@@ -155,12 +125,12 @@ def evaluate(
     device: Device = "cpu",
     threads: Threads = 0,
 ):
-    """Measure the clips of one run: sixteen dimensions, their aggregates, distances to real clips."""
+    """Generate the clips of one run and measure them: sixteen dimensions, their aggregates, distances to real clips."""
     from repro.evaluation.quality import evaluate as measure
 
     _torch(threads, device)
     row = _row(load_runs(), run, "run", "runs.csv")
-    measure(load_profile(profile, evaluation=evaluation), row, clips, prompts, checkpoints, out, device)
+    measure(load_profile(profile, evaluation=evaluation), row, prompts, checkpoints, out, device)
 
 
 @app.command()

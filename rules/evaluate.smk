@@ -1,11 +1,9 @@
-# Sixteen dimensions, their aggregates and the distance to real clips.
+# Clips of one run, and at once their sixteen dimensions, aggregates and distance to real clips.
 
 
 rule evaluate:
     input:
         prompts=PROMPTS,
-        clips=rules.sample.output.clips,
-        counts=rules.sample.output.counts,
         weights=checkpoints("judge", "real", "text_encoder", of_run=True),
     output:
         quality=f"{OUT}/runs/{{run_id}}/quality.json",
@@ -19,11 +17,12 @@ rule evaluate:
     resources:
         gpu=GPU,
     params:
+        row=row,
         folder=lambda wildcards, output: os.path.dirname(output.quality),
         settings=f"{SETTINGS} {EVALUATION}",
     message:
-        "evaluate {wildcards.run_id}"
+        "sample and evaluate {wildcards.run_id}"
     shell:
         "python -m repro evaluate {params.settings} --run {wildcards.run_id}"
-        " --clips {input.clips:q} --prompts {input.prompts:q} --out {params.folder:q}"
+        " --prompts {input.prompts:q} --out {params.folder:q}"
         " --threads {threads} > {log:q} 2>&1"

@@ -95,12 +95,12 @@ def test_folder_that_cannot_be_written(cli, checkpoints, tmp_path):
 
 
 def test_unknown_run_and_device(cli, checkpoints, tmp_path):
-    common = ["--prompts", tmp_path / "p", "--checkpoints", checkpoints, "--out", tmp_path / "clips.npy"]
-    code, lines = cli("sample", "--profile", "smoke", "--run", "diagonal_9", *common)
+    common = ["--prompts", tmp_path / "p", "--checkpoints", checkpoints, "--out", tmp_path / "out"]
+    code, lines = cli("evaluate", "--profile", "smoke", "--run", "diagonal_9", *common)
     assert code == 2 and "no run 'diagonal_9' in config/runs.csv" in lines[0]
     if not torch.cuda.is_available():
         run = ["--run", "diagonal_4322222", "--device", "cuda"]
-        code, lines = cli("sample", "--profile", "smoke", *run, *common)
+        code, lines = cli("evaluate", "--profile", "smoke", *run, *common)
         assert code == 2 and "sees no GPU here; use --device cpu" in lines[0]
 
 

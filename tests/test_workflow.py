@@ -71,7 +71,7 @@ def test_smoke_plans_training_and_every_run(tree):
     assert code == 0, output
     jobs = planned(output)
     runs = sum("table5" in r.tables for r in load_runs().values())
-    assert jobs["sample"] == jobs["evaluate"] == runs
+    assert jobs["evaluate"] == runs
     assert jobs["train_student"] == len(load_students())
     assert {n: jobs[n] for n in ("train_judge", "prompts", "time", "table", "notebook")} == {
         "train_judge": 1, "prompts": 1, "time": 1, "table": 1, "notebook": 1,
@@ -83,7 +83,7 @@ def test_mini_trains_nothing_when_it_has_checkpoints(tree, given):
     code, output = snakemake(tree, "-n", "table5", checkpoints=given)
     assert code == 0, output
     jobs = planned(output)
-    assert jobs["sample"] == jobs["evaluate"] == sum("table5" in r.tables for r in load_runs().values())
+    assert jobs["evaluate"] == sum("table5" in r.tables for r in load_runs().values())
     assert not [name for name in jobs if name.startswith("train")]
 
 
@@ -201,14 +201,13 @@ def test_smoke_end_to_end(tmp_path):
             records = json.loads((out / "runs" / run / name).read_text())
             assert records and all(math.isfinite(r["value"]) and r["run_id"] == run for r in records)
         assert (out / "runs" / run / "scores.csv").is_file()
-        assert not (out / "runs" / run / "clips.npy").exists(), "clips are temporary"
     table = pd.read_csv(out / "tables" / "table5.csv")
     assert list(table["run_id"]) == runs
     assert table[["total", "throughput_fps"]].notna().all(axis=None)
     assert all((out / "tables" / f"table5.{kind}").stat().st_size for kind in ("md", "html", "tex"))
     assert set(pd.read_csv(out / "metrics.csv")["run_id"]) == set(runs)
     assert (out / "notebooks" / "table5.ipynb").is_file()
-    assert len(list((out / "logs").rglob("*.log"))) == 4 + 2 * len(runs) + 5 + len(load_students())
+    assert len(list((out / "logs").rglob("*.log"))) == 4 + len(runs) + 5 + len(load_students())
 
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"}
     code, output = snakemake(tree, "table5", **SMOKE)
@@ -216,7 +215,7 @@ def test_smoke_end_to_end(tmp_path):
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
     quality = out / "runs" / runs[0] / "quality.json"
-    log = out / "logs" / "sample" / f"{runs[0]}.log"
+    log = out / "logs" / "evaluate" / f"{runs[0]}.log"
     numbers = quality.read_bytes()
     for path in (quality, log, out / "tables" / "table5.csv"):
         path.unlink()
@@ -225,4 +224,3 @@ def test_smoke_end_to_end(tmp_path):
     code, output = snakemake(tree, "table5", **SMOKE)
     assert code == 0, output
     assert quality.read_bytes() == numbers
-    assert not [p for p in out.rglob("clips.*")]

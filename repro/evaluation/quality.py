@@ -1,6 +1,5 @@
-"""Clips of one run → quality.json, scores.csv and frames.npz."""
+"""One run → its clips → quality.json, scores.csv and frames.npz."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,8 @@ import torch
 from rich.progress import track
 
 from repro.config import Profile, Run
-from repro.errors import ReproError
 from repro.evaluation import metrics
-from repro.evaluation.sampling import read_prompts
+from repro.evaluation.sampling import read_prompts, sample
 from repro.evaluation.statistics import cluster_bootstrap
 from repro.files import sha256, write_atomic
 from repro.models import weights
@@ -27,17 +25,6 @@ def load_judge(checkpoints: Path, device) -> Judge:
     judge = Judge()
     weights.load_into(judge, Path(checkpoints) / "judge.safetensors")
     return judge.to(device).requires_grad_(False).eval()
-
-
-def read_clips(path: Path) -> tuple[np.ndarray, dict]:
-    """Clips uint8 [N, frames, 3, height, width] and the counts written beside them."""
-    path = Path(path)
-    if not path.is_file():
-        raise ReproError(f"clips {path} are missing: make them with `python -m repro sample`")
-    try:
-        return np.load(path, mmap_mode="r"), json.loads(path.with_suffix(".json").read_text())
-    except (ValueError, OSError) as error:
-        raise ReproError(f"clips {path} cannot be read ({error}): delete them and sample again") from error
 
 
 def judge_clips(judge: Judge, clips: np.ndarray, captions: list[str], label: str, device) -> tuple:
@@ -67,15 +54,11 @@ def interval(scores: pd.DataFrame, column: str, rng: np.random.Generator, resamp
     return (*cluster_bootstrap(values, n=resamples, rng=rng), len(values))
 
 
-def evaluate(profile: Profile, run: Run, clips_path: Path, prompts: Path, checkpoints: Path, out: Path, device) -> None:
+def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: Path, device) -> None:
+    """Generate the clips of a run and measure them; the clips themselves are not kept."""
     _, captions = read_prompts(prompts)
-    clips, counts = read_clips(clips_path)
+    clips, counts = sample(profile, run, prompts, checkpoints, device)
     seeds = profile.evaluation.student_seeds
-    if len(clips) != len(captions) * len(seeds):
-        raise ReproError(
-            f"{clips_path} holds {len(clips)} clips, but {len(captions)} prompts × {len(seeds)} training seeds "
-            "were asked for: delete it and sample again"
-        )
     judge = load_judge(checkpoints, device)
     scores, features = judge_clips(judge, clips, captions * len(seeds), run.run_id, device)
     scores.insert(0, "prompt", np.tile(np.arange(len(captions)), len(seeds)))

@@ -124,7 +124,7 @@ def _check_schedule(run: Run, profile: Profile, by_key: dict[tuple[str, str], Re
     if counted != expected:
         raise ReproError(
             f"run {run.run_id}: schedule {run.schedule} has a paper NFE of {expected}, its quality.json says "
-            f"{counted:g}: runs.csv changed since, sample and evaluate again"
+            f"{counted:g}: runs.csv changed since, evaluate again"
         )
 
 

@@ -8,7 +8,7 @@ from repro.files import write_text
 
 README = ROOT / "README.md"
 PUBLISHED_TABLES = ROOT / "results" / "published" / "mini" / "tables"
-TABLES = ("table5",)
+TABLES = ("table5", "headroom")
 
 
 def update(readme: Path = README, tables: Path = PUBLISHED_TABLES, *, check: bool = False) -> bool:
@@ -19,7 +19,7 @@ def update(readme: Path = README, tables: Path = PUBLISHED_TABLES, *, check: boo
     text = _read(readme, "restore it from the repository")
     current = text
     for name in TABLES:
-        table = _read(Path(tables) / f"{name}.md", f"make it with `python -m repro table {name[5:]}`")
+        table = _read(Path(tables) / f"{name}.md", "make it with `snakemake publish`")
         current = between_markers(current, name, table, readme)
     if current != text and not check:
         write_text(readme, current)

@@ -52,27 +52,11 @@ def test_only_the_measures_of_pairs_may_leave_prompts_out():
         quality.interval(scores(values, "color"), "color", np.random.default_rng(0), 200)
 
 
-def test_missing_and_broken_clips_are_named(tmp_path):
-    path = tmp_path / "clips.npy"
-    with pytest.raises(ReproError, match=r"clips .*clips\.npy are missing: make them"):
-        quality.read_clips(path)
-    np.save(path, np.zeros((2, 3), np.uint8))
-    with pytest.raises(ReproError, match="cannot be read"):
-        quality.read_clips(path)  # the counts beside it are missing
-    path.with_suffix(".json").write_text('{"forwards": 17}')
-    loaded, counts = quality.read_clips(path)
-    assert loaded.shape == (2, 3) and counts == {"forwards": 17}
-    path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(ReproError, match="cannot be read"):
-        quality.read_clips(path)
-
-
 @pytest.fixture
-def folder(tmp_path, smoke, judge, clips):
-    """Six clips, their prompts and the checkpoints that an evaluation reads."""
+def folder(tmp_path, smoke, judge, clips, monkeypatch):
+    """Six prompts, the checkpoints that an evaluation reads, and a sampler that gives rendered clips."""
     row = load_runs()["diagonal_4322222"]
-    np.save(tmp_path / "clips.npy", clips[:6])
-    (tmp_path / "clips.json").write_text('{"forwards": 17, "paper_nfe": 34}')
+    monkeypatch.setattr(quality, "sample", lambda *_: (clips[:6], {"forwards": 17, "paper_nfe": 34}))
     weights.save(tmp_path / "judge.safetensors", judge, {})
     weights.save(tmp_path / "prompts.safetensors", {"text": torch.zeros(6, 1, 1)}, {"captions": CAPTIONS[:6]})
     features = torch.from_numpy(quality.judge_clips(judge, clips, CAPTIONS, "test", "cpu")[1])
@@ -82,10 +66,10 @@ def folder(tmp_path, smoke, judge, clips):
     return tmp_path
 
 
-def test_an_evaluation_writes_every_measure_once_and_twice_the_same(smoke, folder):
+def test_an_evaluation_writes_every_measure_once_and_twice_the_same(smoke, folder, clips):
     row = load_runs()["diagonal_4322222"]
     for out in ("a", "b"):
-        quality.evaluate(smoke, row, folder / "clips.npy", folder / "prompts.safetensors", folder, folder / out, "cpu")
+        quality.evaluate(smoke, row, folder / "prompts.safetensors", folder, folder / out, "cpu")
     for name in ("quality.json", "scores.csv"):
         assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
     rows = {r["metric"]: r for r in json.loads((folder / "a/quality.json").read_text())}
@@ -97,21 +81,6 @@ def test_an_evaluation_writes_every_measure_once_and_twice_the_same(smoke, folde
     assert rows["spatial_relationship"]["n"] == sum(len(s.sprites) == 2 for s in SCENES[:6])
     frames = np.load(folder / "a/frames.npz")
     assert (
-        np.array_equal(frames["frames"][1, -1], np.load(folder / "clips.npy")[1, -1].transpose(1, 2, 0))
+        np.array_equal(frames["frames"][1, -1], clips[1, -1].transpose(1, 2, 0))
         and list(frames["captions"]) == CAPTIONS[:3]
     )
-
-
-def test_a_wrong_number_of_clips_is_refused_before_anything_is_written(smoke, folder):
-    np.save(folder / "clips.npy", np.load(folder / "clips.npy")[:5])
-    with pytest.raises(ReproError, match="holds 5 clips, but 6 prompts × 1 training seeds"):
-        quality.evaluate(
-            smoke,
-            load_runs()["diagonal_4322222"],
-            folder / "clips.npy",
-            folder / "prompts.safetensors",
-            folder,
-            folder / "out",
-            "cpu",
-        )
-    assert not (folder / "out").exists()
