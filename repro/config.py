@@ -134,8 +134,9 @@ class Validity(Section):
     judged: PositiveInt
     batch: PositiveInt
     severities: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    margin: PositiveFloat = 0.02
-    """The smallest change of a score that counts as one."""
+    margin: PositiveFloat = 0.1
+    """The smallest change of a score that counts as one. Ruling out a smaller one, however rare the clips that
+    change, takes more clips: some ln(1/p) / margin."""
 
     @field_validator("severities")
     @classmethod

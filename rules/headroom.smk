@@ -1,7 +1,7 @@
 # Does the world measure anything? Thousands of clips of every system: a GPU takes minutes, a CPU hours.
 SYSTEMS = load_systems()
 # Side by side in the animations, from left to right.
-SHOWN = ["real", "teacher_50", "self_4322222", "diagonal_4322222"]
+SHOWN = ["teacher_50", "self_4322222", "diagonal_4322222"]
 
 
 def system_weights(wildcards):

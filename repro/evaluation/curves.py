@@ -22,19 +22,24 @@ SIGNS = {"falls": -1, "rises": 1}
 def draws_needed(requested: int, cells: int, severities: int) -> int:
     """Bootstrap resamples, at least twice what one of `cells` needs to survive every correction.
 
-    The smallest one-sided p of n resamples is 1/(n+1). A cell multiplies it by the sides and steps that it
-    looks at, Holm by the number of cells.
+    The smallest one-sided p of n resamples is 1/(n+1). A cell multiplies it by the places it looks at, both
+    sides of every severity or all pairs of severities; Holm by the number of cells.
     """
-    return max(requested, math.ceil(2 * cells * SIDES * (severities - 1) / ALPHA))
+    places = max(SIDES * (severities - 1), math.comb(severities, 2))
+    return max(requested, math.ceil(2 * cells * places / ALPHA))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A measure at every severity, the first of which is 0: `values` [L] and their bootstrap `draws` [R, L]."""
+    """A measure at every severity, the first of which is 0: `values` [L] and their bootstrap `draws` [R, L].
+
+    `unseen` [R]: shares that clips unlike any of the `n` may have in the world; about 1/n on average.
+    """
 
     severities: np.ndarray
     values: np.ndarray
     draws: np.ndarray
+    unseen: np.ndarray
     n: int
 
     @property
@@ -85,6 +90,7 @@ def curve(severities: Sequence[float], statistics: Sequence[Statistic], n: int, 
         np.array(severities, dtype=float),
         np.concatenate([s(once) for s in statistics]),
         np.stack([s(counts_RN) for s in statistics], axis=1),
+        rng.beta(1, n, size=len(counts_RN)),
         n,
     )
 
@@ -97,20 +103,33 @@ def _share(hits_R: np.ndarray) -> np.ndarray:
 def p_values(found: Curve, expectation: str, margin: float) -> dict[str, float]:
     """One-sided p of three statements about a curve, before any correction.
 
-    `expected`: the trend has the expected sign; for `flat`, no severity changes the measure by `margin`.
-    `contrary`: some step goes back by more than `margin`; for `flat`, some severity changes it by more.
-    `blind`: the trend stays within `margin`, though it should not; never asked of `flat`.
+    `expected`: the trend has the expected sign; for `flat`, no severity changes the measure by `margin`; for
+    `same`, nothing changes in any resample, which leaves nothing to chance.
+    `contrary`: some severity lies back by more than `margin` from a milder one; for `flat`, some severity
+    changes it by more.
+    `blind`: the trend stays within `margin`, though it should not; asked of what should move only.
+
+    Clips that change may be too rare to be among those seen: what says that a score in [0, 1] is flat must
+    hold even if the unseen ones change by all of the range (one hypothetical clip, as in Gaffke's bound of
+    a mean).
     """
+    changes = found.draws[:, 1:] - found.draws[:, :1]
+    if expectation == "same":
+        moves = float((changes != 0).any())
+        return {"expected": moves, "contrary": 1 - moves, "blind": 1.0}
     if expectation == "flat":
-        changes = found.draws[:, 1:] - found.draws[:, :1]
-        above, below = _share(changes <= margin), _share(changes >= -margin)
+        unseen = found.unseen[:, None]
+        highest, lowest = ((1 - unseen) * changes + end * unseen for end in (1, -1))
+        above, below = _share(lowest <= margin), _share(highest >= -margin)
         return {
-            "expected": float(np.maximum(_share(changes >= margin), _share(changes <= -margin)).max()),
+            "expected": float(np.maximum(_share(highest >= margin), _share(lowest <= -margin)).max()),
             "contrary": float(min(1.0, np.minimum(above, below).min() * SIDES * changes.shape[1])),
             "blind": 1.0,
         }
     sign = SIGNS[expectation]
-    trend, steps = sign * (found.draws @ found.slope), sign * np.diff(found.draws, axis=1)
+    trend = sign * (found.draws @ found.slope)
+    mild, severe = np.triu_indices(found.draws.shape[1], k=1)
+    steps = sign * (found.draws[:, severe] - found.draws[:, mild])
     return {
         "expected": float(_share(trend <= 0)),
         "contrary": float(min(1.0, _share(steps >= -margin).min() * steps.shape[1])),
@@ -134,9 +153,9 @@ def judge_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _verdict(cell: pd.Series) -> tuple[str, str]:
-    flat = cell["expectation"] == "flat"
+    still = cell["expectation"] in ("flat", "same")
     if cell["contrary"] < ALPHA:
-        return "violated", "moves" if flat else "goes back"
+        return "violated", "moves" if still else "goes back"
     if cell["expected"] < ALPHA:
         return "held", ""
     if cell["blind"] < ALPHA:

@@ -23,5 +23,6 @@ DIMENSIONS = TEMPORAL + FRAME + SEMANTIC
 DISTANCE = "kernel_distance"
 CORRUPTIONS = ("blur", "noise", "saturation", "flicker", "freeze", "wrong_caption")
 """Five of the pixels (repro/world/degrade.py) and one of the words (repro/world/mistell.py)."""
-EXPECTATIONS = ("falls", "rises", "flat", "free")
-"""`free`: the definition of the measure claims nothing about this corruption."""
+EXPECTATIONS = ("falls", "rises", "flat", "same", "free")
+"""`flat`: within a margin; `same`: what was corrupted is not read at all, so that no clip may change; `free`: the
+definition of the measure claims nothing about this corruption."""

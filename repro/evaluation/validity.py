@@ -120,6 +120,7 @@ def judge_curves(
                 "low": low,
                 "high": high,
                 "n": found[cell].n,
+                "margin": margin,
                 **(p if free else curves.p_values(found[cell], row.expectation, margin)),
             }
         )

@@ -14,8 +14,9 @@ from repro.evaluation.sources import clip_source
 from repro.files import write_atomic, write_text
 from repro.training.data import split_scenes
 
-EVERY = 2
-"""Every second frame is kept: half the bytes, and motion still shows."""
+EVERY = 3
+"""Every third frame is kept: a third of the bytes, and motion still shows."""
+COLORS = 64
 GAP, LABEL = 4, 14
 """Pixels between clips, and above them for their names."""
 
@@ -35,7 +36,7 @@ def animate(clips: dict[str, np.ndarray], fps: float, path: Path) -> Path:
             draw.text((i * (width + GAP), 1), name, fill="black")
         pages.append(page)
     # One palette for all frames, and no dithering, which would flicker and cost bytes.
-    palette = Image.fromarray(np.concatenate([np.asarray(p) for p in pages])).quantize(255)
+    palette = Image.fromarray(np.concatenate([np.asarray(p) for p in pages])).quantize(COLORS)
     pages = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pages]
     milliseconds = round(1000 * EVERY / fps)
 

@@ -37,6 +37,10 @@ class Study:
         return int(self.cells["n"].max())
 
     @property
+    def margin(self) -> float:
+        return float(self.cells["margin"].iloc[0])
+
+    @property
     def device(self) -> str:
         return self.records[0].device
 
@@ -138,8 +142,10 @@ def notes(study: Study, profile: str) -> tuple[str, ...]:
         f"{study.device}; the expectations of config/validity.csv come from the definitions of the measures.",
         "Trend: least-squares slope, the fitted change from severity 0 to 1 [95% bootstrap interval over clips, "
         "paired]; scores lie in [0, 1], the kernel distance has no upper bound.",
-        "held: does as expected; violated: goes the other way by more than the profile's validity.margin at some "
-        "step, moves where it should be flat, or does not answer; else unresolved. p values are Holm-adjusted "
+        f"held: does as expected; violated: goes back by more than the margin of {study.margin:g} from a milder "
+        "severity, moves by more where it should be flat, or does not answer; else unresolved. flat holds only where "
+        "clips that change, but are too rare to be among those scored, could not move the mean by the margin "
+        "either; same: equal in every clip. p values are Holm-adjusted "
         "over all cells that expect something.",
         "Accuracy and kappa: point [95% bootstrap interval over clips]. A bootstrap knows only the clips at hand: "
         "where none of them errs or changes, its interval is a point, and says less than it seems to.",

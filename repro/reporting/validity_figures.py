@@ -14,7 +14,7 @@ VERDICTS = {
     "unresolved": ("#737373", "?"),
     "free": ("#0072B2", ""),
 }
-SIGNS = {"falls": "↓", "rises": "↑", "flat": "→", "free": ""}
+SIGNS = {"falls": "↓", "rises": "↑", "flat": "→", "same": "=", "free": ""}
 ACROSS, UP = 0.8, 0.6
 """Share of a cell that its curve takes."""
 
@@ -57,7 +57,9 @@ def curve_grid(study: Study) -> Figure:
             axis.text(x + 0.97, y + 0.05, f"{SIGNS[cell['expectation']]}{mark}", ha="right", va="top", fontsize=10)
         axis.text(len(CORRUPTIONS) + 0.05, y + 0.3, f"{top:.2f}", va="center", fontsize=7)
         axis.text(len(CORRUPTIONS) + 0.05, y + 0.9, f"{bottom:.2f}", va="center", fontsize=7)
-    figure.suptitle("Measures over severity: expected ↓ falls, ↑ rises, → flat; ✓ held, ✗ violated, ? unresolved")
+    figure.suptitle(
+        "Measures over severity: expected ↓ falls, ↑ rises, → flat, = same; ✓ held, ✗ violated, ? unresolved"
+    )
     return figure
 
 

@@ -7,7 +7,7 @@ import pytest
 from repro.evaluation import curves
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
-CLIPS, DRAWS, MARGIN = 40, 2000, 0.02
+CLIPS, DRAWS, MARGIN = 120, 2000, 0.1
 
 
 def made(shape, noise=0.01, clips=CLIPS, shared=0.3) -> curves.Curve:
@@ -21,7 +21,7 @@ def made(shape, noise=0.01, clips=CLIPS, shared=0.3) -> curves.Curve:
 FALLING = (0, -0.1, -0.2, -0.3, -0.4)
 FLAT = (0, 0, 0, 0, 0)
 DIPPING = (0, -0.3, -0.6, -0.6, -0.3)
-ONCE = (0, 0, 0.1, 0, 0)
+ONCE = (0, 0, 0.3, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,10 @@ ONCE = (0, 0, 0.1, 0, 0)
         (FLAT, 0.01, "flat", "held", ""),
         (FLAT, 0.01, "falls", "violated", "does not answer"),
         (FLAT, 0.01, "rises", "violated", "does not answer"),
-        (FLAT, 0.5, "flat", "unresolved", ""),
-        (FLAT, 0.5, "falls", "unresolved", ""),
+        (FLAT, 1.0, "flat", "unresolved", ""),
+        (FLAT, 1.0, "falls", "unresolved", ""),
+        (FLAT, 0.0, "same", "held", ""),
+        (FLAT, 1e-6, "same", "violated", "moves"),
         (FALLING, 0.5, "falls", "held", ""),
         (DIPPING, 0.01, "falls", "violated", "goes back"),
         (ONCE, 0.01, "flat", "violated", "moves"),
@@ -43,9 +45,16 @@ ONCE = (0, 0, 0.1, 0, 0)
 )
 def test_verdicts(shape, noise, expectation, verdict, finding):
     p = curves.p_values(made(shape, noise), expectation, MARGIN)
-    assert all(0 < value <= 1 for value in p.values())
+    assert all(0 <= value <= 1 for value in p.values())
     cell = curves.judge_cells(pd.DataFrame([{"expectation": expectation, **p}])).loc[0]
     assert (cell["verdict"], cell["finding"]) == (verdict, finding)
+
+
+def test_flat_is_not_claimed_from_clips_too_few_to_hold_a_rare_change():
+    """17 clips, none of which changes: a tenth of all clips may change all the same, with a chance of 0.9^17."""
+    few, many = (made(FLAT, noise=0, clips=n) for n in (17, CLIPS))
+    assert curves.p_values(few, "flat", MARGIN)["expected"] == pytest.approx(0.9**17, abs=0.03)
+    assert curves.p_values(many, "flat", MARGIN)["expected"] < 0.001
 
 
 def test_holm_counts_the_asked_cells_only():
