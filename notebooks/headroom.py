@@ -26,7 +26,7 @@ from repro.reporting import headroom_figures as draw
 # %% tags=["parameters"]
 results = "results/published/mini"
 profile = "mini"
-shown_systems = "real,reconstruction,teacher_50,teacher_2,ode_4322222,self_4322222,diagonal_4322222"
+shown_systems = "real,teacher_50,ode_4322222,self_4322222,diagonal_4322222"
 
 # %%
 # Relative folders are meant from the repository root, wherever the notebook was opened.
