@@ -134,6 +134,12 @@ def run_weights(run_id, seeds):
     ]
 
 
+def system_weights(name, seeds):
+    """Names of the checkpoints that sampling a system of headroom.csv needs."""
+    system = SYSTEMS[name]
+    return system.checkpoints(seeds, RUNS[system.run].decoder)
+
+
 def row(wildcards):
     """The run's row of runs.csv: a changed row, and only that, is run again."""
     return RUNS[wildcards.run_id].model_dump_json()
@@ -202,10 +208,11 @@ os.environ |= {
 
 config = read_config(config)
 try:
-    PROFILE, RUNS, STUDENTS = (
+    PROFILE, RUNS, STUDENTS, SYSTEMS = (
         load_profile(config["profile"], evaluation=config["evaluation"]),
         load_runs(),
         load_students(),
+        load_systems(),
     )
     check_all(PROFILE)
 except ReproError as error:

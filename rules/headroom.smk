@@ -1,19 +1,13 @@
 # Does the world measure anything? Thousands of clips of every system: a GPU takes minutes, a CPU hours.
-SYSTEMS = load_systems()
 # Side by side in the animations, from left to right.
 SHOWN = ["teacher_50", "self_4322222", "diagonal_4322222"]
 
 
-def system_weights(wildcards):
-    """Checkpoints that measuring a system needs."""
-    system = SYSTEMS[wildcards.system]
-    needed = system.checkpoints(SEEDS, RUNS[system.run].decoder)
-    return checkpoints("judge", "real", *needed)(wildcards)
-
-
 rule measure_headroom:
     input:
-        system_weights,
+        lambda wildcards: checkpoints(
+            "judge", "real", *system_weights(wildcards.system, SEEDS)
+        )(wildcards),
     output:
         f"{OUT}/headroom/{{system}}/headroom.json",
         multiext(f"{OUT}/headroom/{{system}}/", "scores.csv", "draws.csv", "frames.npz"),
@@ -86,17 +80,7 @@ rule headroom_notebook:
 
 rule videos:
     input:
-        lambda wildcards: checkpoints(
-            *sorted(
-                {
-                    n
-                    for s in SHOWN
-                    for n in SYSTEMS[s].checkpoints(
-                        SEEDS[:1], RUNS[SYSTEMS[s].run].decoder
-                    )
-                }
-            )
-        )(wildcards),
+        checkpoints(*sorted({n for s in SHOWN for n in system_weights(s, SEEDS[:1])})),
     output:
         f"{OUT}/videos/README.md",
     log:
