@@ -38,7 +38,9 @@ def uv_environment() -> dict[str, str]:
 
 def main(arguments: list[str]) -> int:
     if pip("install", "--quiet", "uv").returncode == 0:
-        command = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable, *arguments]
+        # Compiled once here, not by every job: images often forbid Python to write bytecode when it runs.
+        command = [sys.executable, "-m", "uv", "pip", "install", "--compile-bytecode"]
+        command += ["--python", sys.executable, *arguments]
         if subprocess.run(command, env=uv_environment()).returncode == 0:
             return 0
         print("uv did not succeed; installing with pip, which takes some minutes", file=sys.stderr)
