@@ -7,15 +7,10 @@ from typing import Annotated
 
 import typer
 
-from repro.config import check_all, load_profile, load_runs, load_students, load_systems
+from repro.config import EvaluationSize, check_all, load_profile, load_runs, load_students, load_systems
 from repro.errors import ReproError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-
-
-class Size(StrEnum):
-    default = "default"
-    full = "full"
 
 
 ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
@@ -23,7 +18,9 @@ Checkpoints = Annotated[Path, typer.Option("--checkpoints", help="folder of the 
 Prompts = Annotated[Path, typer.Option("--prompts", help="encoded prompts, made by the verb `prompts`")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 leaves PyTorch's choice")]
-EvaluationName = Annotated[Size, typer.Option("--evaluation", help="prompts and training seeds, as the profile says")]
+Evaluation = Annotated[
+    EvaluationSize, typer.Option("--evaluation", help="prompts and training seeds, as the profile says")
+]
 
 
 class Stage(StrEnum):
@@ -105,7 +102,7 @@ def prompts(
     out: Annotated[Path, typer.Option()],
     checkpoints: Checkpoints,
     profile: ProfileName = "mini",
-    evaluation: EvaluationName = Size.default,
+    evaluation: Evaluation = "default",
 ):
     """Encode the held-out captions."""
     from repro.evaluation.sampling import write_prompts
@@ -121,7 +118,7 @@ def evaluate(
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="folder for quality.json, scores.csv and frames.npz")],
     profile: ProfileName = "mini",
-    evaluation: EvaluationName = Size.default,
+    evaluation: Evaluation = "default",
     device: Device = "cpu",
     threads: Threads = 0,
 ):
@@ -164,7 +161,7 @@ def headroom(
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="folder for headroom.json, scores.csv, draws.csv and frames.npz")],
     profile: ProfileName = "mini",
-    evaluation: EvaluationName = Size.default,
+    evaluation: Evaluation = "default",
     device: Device = "cpu",
     threads: Threads = 0,
 ):
@@ -231,7 +228,7 @@ def time_runs(
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="folder; <run_id>/timing.json each")],
     profile: ProfileName = "mini",
-    evaluation: EvaluationName = Size.default,
+    evaluation: Evaluation = "default",
     device: Device = "cpu",
     threads: Threads = 0,
 ):

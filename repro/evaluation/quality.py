@@ -27,7 +27,9 @@ def load_judge(checkpoints: Path, device) -> Judge:
     return judge.to(device).requires_grad_(False).eval()
 
 
-def judge_clips(judge: Judge, clips: np.ndarray, captions: list[str], label: str, device) -> tuple:
+def judge_clips(
+    judge: Judge, clips: np.ndarray, captions: list[str], label: str, device
+) -> tuple[pd.DataFrame, np.ndarray]:
     """Sixteen dimensions, one row a clip, and the judge's features [N, D] for the distances, in one look."""
     scores, features = [], []
     for start in track(range(0, len(captions), JUDGE_BATCH), label):

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from repro.config import load_students
-from repro.flow import x0_from_velocity
-from repro.generation.noise import stream_noise
+from repro.flow import add_noise, nominal_to_sigma, x0_from_velocity
+from repro.generation.noise import prompt_noise, stream_noise
 from repro.models.wan import WanDiT
 from repro.schedule import Schedule
+from repro.training import dmd
 from repro.training.dmd import (
     Distillation,
     Pairs,
@@ -115,6 +116,21 @@ def test_each_loss_reaches_exactly_its_network(distillation, made, pairs, text):
     distillation.student.zero_grad(set_to_none=True)
     distillation.critic_loss(*distillation.critic_batch(made, 0, generator_for(0))).backward()
     assert receivers(distillation) == {"critic"}
+
+
+def test_a_video_goes_on_with_the_prediction_of_its_exit(smoke, distillation, text, monkeypatch):
+    """All exit at once: every later step of the first chunk re-noises that first prediction, not its own."""
+    texts = text.repeat(distillation.fit.critic_updates + 1, 1, 1)
+    noise, seen, forward = prompt_noise(0, range(len(texts)), smoke.geometry), [], distillation.forward
+    monkeypatch.setattr(dmd, "stream_noise", lambda *_: noise)
+    monkeypatch.setattr(dmd, "random_exits", lambda schedule, batch, _: torch.zeros(batch, schedule.chunks).long())
+    distillation.forward = lambda x, *a, **k: seen.append(x.clone()) or forward(x, *a, **k)
+    made = distillation.generate(texts, generator_for(0))
+    kept, timesteps = made.x0[:, : smoke.geometry.chunk_frames], distillation.schedule.timesteps(0)
+    assert len(timesteps) == 4 and made.sigma_BF.eq(1).all()
+    for step, timestep in enumerate(timesteps[1:], start=1):
+        sigma = nominal_to_sigma(timestep, smoke.flow.shift)
+        torch.testing.assert_close(seen[step], add_noise(kept, noise(0, step), sigma))
 
 
 def test_the_iterations_rollout_is_shared_out_without_overlap(distillation, made, text):
