@@ -1,7 +1,7 @@
-"""CUDA graphs of the cached forward: one a chunk position, replayed for every step and rollout.
+"""CUDA graphs of the cached forward: one for each state of the cache, replayed for every step and rollout.
 
-A forward of a small model is bound by its kernel launches; a replay makes one. On a CPU, and for
-models too large to profit, `graphed` hands back the model itself.
+A forward of a small model is bound by its kernel launches; a replay makes one. A large one's gaps between
+kernels close. On a CPU `graphed` hands back the model itself.
 """
 
 import torch
@@ -13,13 +13,19 @@ WARMUPS = 2
 
 
 class _Graphed:
-    """Callable like `WanDiT.forward` with a cache; the same cache object must come every time."""
+    """Callable like `WanDiT.forward` with a cache; the same cache object must come every time.
+
+    Positions are an input like any other, so a ring that is full needs no new graph, however long the video.
+    """
 
     def __init__(self, model: WanDiT):
         self.model = model
         self.context: TextContext | None = None
         self.source: TextContext | None = None
-        self.graphs: dict[int, tuple] = {}
+        self.rotary: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.start_frame = -1
+        self.pool = torch.cuda.graph_pool_handle()
+        self.graphs: dict[tuple[int, int, int], tuple] = {}
 
     def _load_context(self, context: TextContext) -> None:
         if self.context is None:
@@ -28,11 +34,21 @@ class _Graphed:
             self.context.copy_(context)
         self.source = context
 
-    def _capture(self, x, timestep, start_frame: int, cache: KVCache) -> tuple:
+    def _load_rotary(self, start_frame: int, x: torch.Tensor) -> None:
+        if start_frame == self.start_frame:
+            return
+        rotary = self.model.rotary(start_frame, x)
+        if self.rotary is None:
+            self.rotary = tuple(t.clone() for t in rotary)
+        else:
+            torch._foreach_copy_(self.rotary, rotary)
+        self.start_frame = start_frame
+
+    def _capture(self, x, timestep, cache: KVCache) -> tuple:
         x, timestep = x.clone(), timestep.clone()
 
         def call():
-            return self.model(x, timestep, self.context, start_frame=start_frame, cache=cache)
+            return self.model(x, timestep, self.context, cache=cache, rotary=self.rotary)
 
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -41,16 +57,17 @@ class _Graphed:
                 call()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self.pool):
             out = call()
         return graph, x, timestep, out
 
     @torch.no_grad()
     def __call__(self, x, timestep, context: TextContext, *, start_frame: int, cache: KVCache) -> torch.Tensor:
         self._load_context(context)
-        if start_frame not in self.graphs:
-            self.graphs[start_frame] = self._capture(x, timestep, start_frame, cache)
-        graph, x_in, timestep_in, out = self.graphs[start_frame]
+        self._load_rotary(start_frame, x)
+        if cache.key not in self.graphs:
+            self.graphs[cache.key] = self._capture(x, timestep, cache)
+        graph, x_in, timestep_in, out = self.graphs[cache.key]
         x_in.copy_(x)
         timestep_in.copy_(timestep)
         graph.replay()

@@ -39,21 +39,21 @@ def rotary_table(
     """cos and sin [1, T, 1, H/2] of 3D rotary positions; time may start anywhere and never ends.
 
     The head splits into time, height and width parts as in Wan2.1: 2·⌊H/6⌋ for each of height and
-    width, the rest for time. Frequencies are formed in float64.
+    width, the rest for time. Angles are formed in float64, on the device, so that a rollout never waits for the host.
     """
     spatial = 2 * (head_dim // 6)
     parts = (
-        (head_dim - 2 * spatial, torch.arange(start_frame, start_frame + frames)[:, None, None]),
-        (spatial, torch.arange(height)[None, :, None]),
-        (spatial, torch.arange(width)[None, None, :]),
+        (head_dim - 2 * spatial, torch.arange(start_frame, start_frame + frames, device=device)[:, None, None]),
+        (spatial, torch.arange(height, device=device)[None, :, None]),
+        (spatial, torch.arange(width, device=device)[None, None, :]),
     )
     angles = []
     for dim, position in parts:
-        frequency = ROPE_THETA ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+        frequency = ROPE_THETA ** -(torch.arange(0, dim, 2, dtype=torch.float64, device=device) / dim)
         angle = position[..., None] * frequency
         angles.append(angle.expand(frames, height, width, dim // 2))
     angle = torch.cat(angles, dim=-1).reshape(1, frames * height * width, 1, head_dim // 2)
-    return angle.cos().float().to(device), angle.sin().float().to(device)
+    return angle.cos().float(), angle.sin().float()
 
 
 def rotate(x_BTNH: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

@@ -4,11 +4,34 @@ Legend: L layers, B batch, T tokens of a chunk, N heads, H head dim.
 """
 
 from copy import copy
+from typing import NamedTuple
 
 import torch
 
 from repro.errors import ReproError
 from repro.geometry import Geometry
+
+
+class Place(NamedTuple):
+    """Where the current chunk's keys and values of a layer go, and those it attends to; views [B, T, N, H]."""
+
+    k_slot: torch.Tensor
+    v_slot: torch.Tensor
+    k_seen: torch.Tensor
+    v_seen: torch.Tensor
+
+
+class CacheLayer(NamedTuple):
+    """What a block sees of a cache: `(k, v)` stores them and gives back all that its queries attend to."""
+
+    cache: "KVCache"
+    layer: int
+
+    def __call__(self, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.cache.update(self.layer, k_BTNH, v_BTNH)
+
+    def place(self, batch: int, tokens: int) -> Place:
+        return self.cache.place(self.layer, batch, tokens)
 
 
 class KVCache:
@@ -73,22 +96,31 @@ class KVCache:
     def nbytes(self) -> int:
         return self.k_LBTNH.nbytes + self.v_LBTNH.nbytes
 
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """Forwards with equal keys read and write the same memory: a captured graph serves them all."""
+        return (self.slot, self.seen.start, self.seen.stop)
+
+    def place(self, layer: int, batch: int, tokens: int) -> Place:
+        """Views for the current chunk. Raises ReproError where its shape is not the one the cache was made for."""
+        if self.chunk < 0:
+            raise ReproError("KVCache.begin(chunk) must come before a forward")
+        if (batch, tokens) != (self.batch, self.chunk_tokens):
+            raise ReproError(f"cache made for batch {self.batch} × {self.chunk_tokens} tokens got {batch} × {tokens}")
+        start = self.slot * self.chunk_tokens
+        here, seen = slice(start, start + self.chunk_tokens), self.seen
+        k, v = self.k_LBTNH[layer], self.v_LBTNH[layer]
+        return Place(k[:, here], v[:, here], k[:, seen], v[:, seen])
+
     def update(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the current chunk's slot; return the keys and values that attention sees, views of the ring.
 
         They carry no gradient: training goes over a finished rollout again (`HistoryCache`).
         """
-        if self.chunk < 0:
-            raise ReproError("KVCache.begin(chunk) must come before a forward")
-        if k_BTNH.shape[:2] != (self.batch, self.chunk_tokens):
-            raise ReproError(
-                f"cache made for batch {self.batch} × {self.chunk_tokens} tokens got {tuple(k_BTNH.shape[:2])}"
-            )
-        start = self.slot * self.chunk_tokens
-        here, seen = slice(start, start + self.chunk_tokens), self.seen
-        k, v = self.k_LBTNH[layer], self.v_LBTNH[layer]
-        k[:, here], v[:, here] = k_BTNH.detach(), v_BTNH.detach()
-        return k[:, seen], v[:, seen]
+        place = self.place(layer, *k_BTNH.shape[:2])
+        place.k_slot.copy_(k_BTNH.detach())
+        place.v_slot.copy_(v_BTNH.detach())
+        return place.k_seen, place.v_seen
 
 
 class HistoryCache(KVCache):

@@ -4,6 +4,7 @@ The state dict has TAEHV's layout, `decoder.<index>.…`. Legend: B batch, T fra
 rate, C channels, H and W height and width.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -78,29 +79,51 @@ class TinyDecoder(nn.Module):
 
 
 class TinyStream:
-    """The last input of every memory block, for one video being decoded."""
+    """One video being decoded: the last input of every memory block, zeros before the first."""
 
     def __init__(self, decoder: TinyDecoder):
-        self.decoder = decoder.decoder
+        self.layers, self.training = decoder.decoder, decoder.training
         self.memory: dict[int, torch.Tensor] = {}
         self.started = False
 
-    def push(self, latents_BfCHW: torch.Tensor) -> torch.Tensor:
-        """Frames of the next latent frames: one for the stream's first, four for every other."""
-        batch = len(latents_BfCHW)
-        x = latents_BfCHW.flatten(0, 1)
-        for index, layer in enumerate(self.decoder):
-            if isinstance(layer, MemoryBlock):
-                frames = x.unflatten(0, (batch, -1))
-                before = self.memory.get(index)
-                before = torch.zeros_like(frames[:, :1]) if before is None else before
-                self.memory[index] = frames[:, -1:]
-                x = layer(x, torch.cat([before, frames[:, :-1]], 1).flatten(0, 1))
+    def reset(self) -> None:
+        """Start another video of the same shape; the memory stays where it is."""
+        for past in self.memory.values():
+            past.zero_()
+        self.started = False
+
+    def _before(self, index: int, x_NCHW: torch.Tensor, batch: int) -> torch.Tensor:
+        """Every frame's predecessor; the last frames go to the memory. Joined as images, which keeps their layout."""
+        videos = x_NCHW.tensor_split(batch)
+        if index not in self.memory:
+            self.memory[index] = torch.zeros_like(x_NCHW[:batch])
+        past = self.memory[index]
+        before = torch.cat([part for b, video in enumerate(videos) for part in (past[b : b + 1], video[:-1])])
+        past.copy_(torch.cat([video[-1:] for video in videos]).detach())
+        return before
+
+    def grow(self, latents_BfCHW: torch.Tensor) -> torch.Tensor:
+        """Four frames for each of the next latent frames, [B, 4f, 3, 8H, 8W]."""
+        batch, x = len(latents_BfCHW), latents_BfCHW.flatten(0, 1)
+        waiting = None
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, nn.Upsample):
+                waiting = layer  # a 1×1 convolution does the same before it, on a quarter of the pixels
+            elif isinstance(layer, MemoryBlock):
+                x = layer(x, self._before(index, x, batch))
+            elif isinstance(layer, TimeGrow):
+                x = waiting(layer(x))
             else:
                 x = layer(x)
-        video = x.unflatten(0, (batch, -1)).clamp(0, 1) if not self.decoder.training else x.unflatten(0, (batch, -1))
-        if not self.started:
-            # The first latent frame stands for one video frame; the others it would grow to do not exist.
-            surplus = video.shape[1] // latents_BfCHW.shape[1] - 1
-            video, self.started = video[:, surplus:], True
-        return video
+        video = x.unflatten(0, (batch, -1))
+        return video if self.training else video.clamp(0, 1)
+
+    def push(self, latents_BfCHW: torch.Tensor) -> torch.Tensor:
+        """Frames of the next latent frames: one for the stream's first, four for every other."""
+        return self.trim(self.grow(latents_BfCHW))
+
+    def trim(self, video: torch.Tensor) -> torch.Tensor:
+        """The first latent frame stands for one video frame; the others it grew to do not exist."""
+        surplus = 0 if self.started else math.prod(STRIDES) - 1
+        self.started = True
+        return video[:, surplus:]

@@ -18,7 +18,7 @@ from torch import nn
 
 from repro.geometry import Geometry
 from repro.models.attention import Attention, attend, layer_norm, rotary_table, rotate
-from repro.models.kv_cache import HistoryCache, KVCache
+from repro.models.kv_cache import CacheLayer, HistoryCache, KVCache
 
 
 class WanConfig(BaseModel):
@@ -124,6 +124,8 @@ def _itself(k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, t
 
 class Block(nn.Module):
     compiled = False
+    attend = staticmethod(attend)
+    """Self-attention kernel (q, k, v, mask) → [B, T, D]; another may be set on a block."""
 
     def __init__(self, c: WanConfig):
         super().__init__()
@@ -160,7 +162,7 @@ class Block(nn.Module):
         before, after = compiled_halves() if self.compiled else (Block.before, Block.after)
         q, k, v = before(self, x_BTD, modulation_BF6D, cos, sin)
         k, v = see(k, v)
-        return after(self, x_BTD, attend(q.to(k.dtype), k, v, mask), modulation_BF6D, text_k, text_v)
+        return after(self, x_BTD, self.attend(q.to(k.dtype), k, v, mask), modulation_BF6D, text_k, text_v)
 
 
 @cache
@@ -194,11 +196,30 @@ class WanDiT(nn.Module):
             elif p.ndim > 1:
                 nn.init.xavier_uniform_(p.flatten(1), generator=generator)
 
+    def reduce_(self, dtype: torch.dtype) -> "WanDiT":
+        """Weights of the large products become `dtype`, in place; norms, modulation and time embedding stay as they are."""
+        large = [self.patch_embedding, self.condition_embedder.text_embedder, self.proj_out, *self.blocks]
+        for module in (m for part in large for m in part.modules()):
+            if isinstance(module, nn.Linear | nn.Conv3d):
+                module.to(dtype)
+        return self
+
     def text_context(self, text_BLE: torch.Tensor) -> TextContext:
         """Cross-attention keys and values of encoded text [B, L, E]."""
-        text = self.condition_embedder.text_embedder(text_BLE)
+        text = self.condition_embedder.text_embedder(text_BLE.to(self.dtype))
         pairs = [block.attn2.key_value(text) for block in self.blocks]
         return TextContext([k for k, _ in pairs], [v for _, v in pairs])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the large products' weights."""
+        return self.patch_embedding.weight.dtype
+
+    def rotary(self, start_frame: int, latents_BFCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """cos and sin of the positions of latents that start at a latent frame."""
+        c, (_, frames, _, height, width) = self.config, latents_BFCHW.shape
+        grid = (frames, height // c.patch, width // c.patch)
+        return rotary_table(c.dim // c.heads, start_frame, *grid, latents_BFCHW.device)
 
     def forward(
         self,
@@ -210,24 +231,24 @@ class WanDiT(nn.Module):
         cache: KVCache | None = None,
         history: HistoryCache | None = None,
         mask: torch.Tensor | None = None,
+        rotary: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """Velocity [B, F, C, H, W] at one model timestep in [0, 1000] per latent frame.
 
         With `cache`, the latents are the chunk that `cache.begin` named and start at `start_frame`;
         their keys and values are written to its slot. With `history`, they are a whole video that
         also sees the keys and values a rollout kept, as constants, behind its own. `mask` is boolean
-        over self-attention, [T, keys].
+        over self-attention, [T, keys]. `rotary` takes the place of the positions that start at `start_frame`.
         """
         patch = self.config.patch
-        x = self.patch_embedding(latents_BFCHW.transpose(1, 2))
+        x = self.patch_embedding(latents_BFCHW.transpose(1, 2).to(self.dtype))
         frames, height, width = x.shape[2:]
         x = x.flatten(2).transpose(1, 2).contiguous()
-        head_dim = self.config.dim // self.config.heads
-        cos, sin = rotary_table(head_dim, start_frame, frames, height, width, x.device)
+        cos, sin = rotary or self.rotary(start_frame, latents_BFCHW)
         embedding, modulation = self.condition_embedder.time(timestep_BF)
         for layer, block in enumerate(self.blocks):
             if cache is not None:
-                see = partial(cache.update, layer)
+                see = CacheLayer(cache, layer)
             elif history is not None:
                 see = partial(history.append_to, layer)
             else:

@@ -1,0 +1,83 @@
+"""Matrix products of the fast block: bf16 with GELU in the product's epilogue, and row-wise scaled fp8.
+
+Legend: M rows, K inputs, N outputs.
+"""
+
+import torch
+import torch.nn.functional as nnf
+from torch import nn
+
+FP8 = torch.float8_e4m3fn
+FP8_MAX = torch.finfo(FP8).max
+
+
+@torch.library.custom_op("repro::linear_gelu", mutates_args=())
+def linear_gelu(x: torch.Tensor, weight_NK: torch.Tensor, bias_N: torch.Tensor) -> torch.Tensor:
+    """GELU(x·Wᵀ + b), tanh form. cuBLASLt applies it before the product leaves the chip.
+
+    An operator of our own, since the compiler would otherwise take the two apart again.
+    """
+    if not x.is_cuda:
+        return nnf.gelu(nnf.linear(x, weight_NK, bias_N), approximate="tanh")
+    out = torch._addmm_activation(bias_N, x.flatten(0, -2), weight_NK.t(), use_gelu=True)
+    return out.unflatten(0, x.shape[:-1])
+
+
+@linear_gelu.register_fake
+def _(x, weight_NK, bias_N):
+    return x.new_empty(*x.shape[:-1], len(weight_NK))
+
+
+def quantise_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """fp8 values and the fp32 scale of each row, [..., 1]: x ≈ values · scale."""
+    scale = (x.abs().amax(-1, keepdim=True).float() / FP8_MAX).clamp(min=1e-12)
+    return (x.float() / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8), scale
+
+
+def to_fp8(x: torch.Tensor) -> torch.Tensor:
+    """fp8 without a scale, for values that lie well inside its range; larger ones saturate."""
+    return x.clamp(-FP8_MAX, FP8_MAX).to(FP8)
+
+
+class Product(nn.Module):
+    """x·Wᵀ + b of a frozen linear layer, or of several side by side."""
+
+    def __init__(self, *layers: nn.Linear):
+        super().__init__()
+        self.register_buffer("weight", torch.cat([layer.weight.detach() for layer in layers]))
+        self.register_buffer("bias", torch.cat([layer.bias.detach() for layer in layers]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nnf.linear(x, self.weight, self.bias)
+
+
+class GeluProduct(Product):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return linear_gelu(x, self.weight, self.bias)
+
+
+class Fp8Product(Product):
+    """The same with both sides in fp8: weights scaled once by output, inputs by token. bf16 out."""
+
+    def __init__(self, *layers: nn.Linear):
+        super().__init__(*layers)
+        self.weight, scale = quantise_rows(self.weight)
+        self.register_buffer("scale", scale.t().contiguous())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values, scale = quantise_rows(x)
+        out = torch._scaled_mm(
+            values.flatten(0, -2),
+            self.weight.t(),
+            scale_a=scale.flatten(0, -2),
+            scale_b=self.scale,
+            bias=self.bias.to(torch.bfloat16),
+            out_dtype=torch.bfloat16,
+            use_fast_accum=True,
+        )
+        return out.unflatten(0, x.shape[:-1])
+
+
+class Fp8GeluProduct(Fp8Product):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nnf.gelu(super().forward(x), approximate="tanh")
