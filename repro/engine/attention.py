@@ -35,7 +35,6 @@ def _flash_attention_3() -> Callable:
 
 
 def _fa3(q, k, v, mask=None) -> torch.Tensor:
-    """bf16, fp16, or with all three in float8_e4m3fn (scales of one) fp8 products; bf16 out of those."""
     return _flash_attention_3()(q, k, v)[0].flatten(2)
 
 

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import nn
 
-FP8 = torch.float8_e4m3fn
-FP8_MAX = torch.finfo(FP8).max
+from repro.engine.kernels import gelu_quantise, quantise_rows
 
 
 @torch.library.custom_op("repro::linear_gelu", mutates_args=())
@@ -28,17 +27,6 @@ def _(x, weight_NK, bias_N):
     return x.new_empty(*x.shape[:-1], len(weight_NK))
 
 
-def quantise_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """fp8 values and the fp32 scale of each row, [..., 1]: x ≈ values · scale."""
-    scale = (x.abs().amax(-1, keepdim=True).float() / FP8_MAX).clamp(min=1e-12)
-    return (x.float() / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8), scale
-
-
-def to_fp8(x: torch.Tensor) -> torch.Tensor:
-    """fp8 without a scale, for values that lie well inside its range; larger ones saturate."""
-    return x.clamp(-FP8_MAX, FP8_MAX).to(FP8)
-
-
 class Product(nn.Module):
     """x·Wᵀ + b of a frozen linear layer, or of several side by side."""
 
@@ -51,9 +39,13 @@ class Product(nn.Module):
         return nnf.linear(x, self.weight, self.bias)
 
 
-class GeluProduct(Product):
+class FeedForward(nn.Module):
+    def __init__(self, up: nn.Linear, down: nn.Linear):
+        super().__init__()
+        self.up, self.down = Product(up), Product(down)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return linear_gelu(x, self.weight, self.bias)
+        return self.down(linear_gelu(x, self.up.weight, self.up.bias))
 
 
 class Fp8Product(Product):
@@ -64,8 +56,8 @@ class Fp8Product(Product):
         self.weight, scale = quantise_rows(self.weight)
         self.register_buffer("scale", scale.t().contiguous())
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        values, scale = quantise_rows(x)
+    def scaled(self, values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """The product for inputs that are quantised already."""
         out = torch._scaled_mm(
             values.flatten(0, -2),
             self.weight.t(),
@@ -75,9 +67,16 @@ class Fp8Product(Product):
             out_dtype=torch.bfloat16,
             use_fast_accum=True,
         )
-        return out.unflatten(0, x.shape[:-1])
+        return out.unflatten(0, values.shape[:-1])
 
-
-class Fp8GeluProduct(Fp8Product):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nnf.gelu(super().forward(x), approximate="tanh")
+        return self.scaled(*quantise_rows(x))
+
+
+class Fp8FeedForward(nn.Module):
+    def __init__(self, up: nn.Linear, down: nn.Linear):
+        super().__init__()
+        self.up, self.down = Fp8Product(up), Fp8Product(down)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down.scaled(*gelu_quantise(self.up(x)))

@@ -197,7 +197,7 @@ class WanDiT(nn.Module):
                 nn.init.xavier_uniform_(p.flatten(1), generator=generator)
 
     def reduce_(self, dtype: torch.dtype) -> "WanDiT":
-        """Weights of the large products become `dtype`, in place; norms, modulation and time embedding stay as they are."""
+        """Weights of the large products become `dtype`, in place; norms, modulation and time embedding stay."""
         large = [self.patch_embedding, self.condition_embedder.text_embedder, self.proj_out, *self.blocks]
         for module in (m for part in large for m in part.modules()):
             if isinstance(module, nn.Linear | nn.Conv3d):
