@@ -159,16 +159,22 @@ class Cost(Section):
     runs: PositiveInt = 3
 
 
-class Profile(Section):
-    """One scale of the suite (DESIGN.md: mini, wan, smoke)."""
+class Scale(Section):
+    """Sizes of a model and of its videos: all that timing needs. `wan` has no more."""
 
     name: str
     geometry: Geometry
     dit: Dit
-    text: Text
     autoencoders: Autoencoders
-    world: World
     flow: Flow
+    timing: Timing
+
+
+class Profile(Scale):
+    """A scale with a world of its own, in which students are trained and measured: mini and smoke."""
+
+    text: Text
+    world: World
     judge_fit: Fit
     vae_fit: Fit
     tiny_fit: Fit
@@ -180,7 +186,6 @@ class Profile(Section):
     """What published numbers rest on; takes the place of `evaluation` when asked for."""
     headroom: Headroom
     validity: Validity
-    timing: Timing
     cost: Cost
 
 
@@ -208,6 +213,8 @@ class Run(Section):
     noise_level: int = Field(FORCING_TIMESTEP, ge=0, le=1000)
     chunk_frames: PositiveInt = 3
     decoder: Literal["tiny", "full"] = "tiny"
+    frames: PositiveInt | None = None
+    """Video frames, where they are not the profile's."""
     cycle: bool = False
     steps: str = "default"
 
@@ -303,8 +310,7 @@ def _explain(error: ValidationError, where: str) -> ReproError:
     return ReproError("\n".join(lines))
 
 
-def load_profile(name: str, config_dir: Path = CONFIG_DIR, evaluation: EvaluationSize = "default") -> Profile:
-    """Read and validate `config/<name>.yaml`; with `evaluation="full"`, `full_evaluation` is its evaluation."""
+def _read_yaml(name: str, config_dir: Path) -> dict:
     path = Path(config_dir) / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in Path(config_dir).glob("*.yaml")))
@@ -315,14 +321,31 @@ def load_profile(name: str, config_dir: Path = CONFIG_DIR, evaluation: Evaluatio
         raise ReproError(f"{path.name} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise ReproError(f"{path.name} must be a mapping of sections, not {type(data).__name__}")
+    return data
+
+
+def load_scale(name: str, config_dir: Path = CONFIG_DIR) -> Scale:
+    """Read and validate `config/<name>.yaml`, which need not have a world."""
+    data = _read_yaml(name, config_dir)
     try:
-        profile = Profile(name=name, **data)
+        return (Profile if "world" in data else Scale)(name=name, **data)
     except ValidationError as error:
-        raise _explain(error, path.name) from error
+        raise _explain(error, f"{name}.yaml") from error
+
+
+def load_profile(name: str, config_dir: Path = CONFIG_DIR, evaluation: EvaluationSize = "default") -> Profile:
+    """The same with its world; with `evaluation="full"`, `full_evaluation` is its evaluation."""
+    profile = load_scale(name, config_dir)
+    if not isinstance(profile, Profile):
+        raise ReproError(
+            f"profile {name!r} has no world to train or measure quality in: it is timed only "
+            f"(snakemake speed --config profile={name} device=cuda)"
+        )
     return profile.model_copy(update={"evaluation": profile.full_evaluation}) if evaluation == "full" else profile
 
 
-def _load_rows(path: Path, model: type[Section], key: str) -> dict:
+def load_rows(path: Path, model: type[Section], key: str) -> dict:
+    """A sheet's rows by their key. Raises ReproError naming line, column and value of what is wrong."""
     if not path.is_file():
         raise ReproError(f"{path} is missing: restore it from the repository")
     rows = {}
@@ -343,19 +366,19 @@ def _load_rows(path: Path, model: type[Section], key: str) -> dict:
 
 
 def load_students(config_dir: Path = CONFIG_DIR) -> dict[str, Student]:
-    return _load_rows(Path(config_dir) / "students.csv", Student, "student")
+    return load_rows(Path(config_dir) / "students.csv", Student, "student")
 
 
 def load_runs(config_dir: Path = CONFIG_DIR) -> dict[str, Run]:
-    return _load_rows(Path(config_dir) / "runs.csv", Run, "run_id")
+    return load_rows(Path(config_dir) / "runs.csv", Run, "run_id")
 
 
 def load_systems(config_dir: Path = CONFIG_DIR) -> dict[str, System]:
-    return _load_rows(Path(config_dir) / "headroom.csv", System, "system")
+    return load_rows(Path(config_dir) / "headroom.csv", System, "system")
 
 
 def load_targets(config_dir: Path = CONFIG_DIR) -> list[Target]:
-    targets = list(_load_rows(Path(config_dir) / "headroom_targets.csv", Target, "key").values())
+    targets = list(load_rows(Path(config_dir) / "headroom_targets.csv", Target, "key").values())
     systems = load_systems(config_dir)
     for target in targets:
         for name in (target.system, target.reference):
@@ -369,7 +392,7 @@ def load_targets(config_dir: Path = CONFIG_DIR) -> list[Target]:
 
 def load_expectations(config_dir: Path = CONFIG_DIR) -> dict[tuple[str, str], Expectation]:
     """Every (measure, corruption), in the order of the measures."""
-    rows = _load_rows(Path(config_dir) / "validity.csv", Expectation, "cell")
+    rows = load_rows(Path(config_dir) / "validity.csv", Expectation, "cell")
     cells = [(d, c) for d in (*DIMENSIONS, DISTANCE) for c in CORRUPTIONS]
     for dimension, corruption in cells:
         if (dimension, corruption) not in rows:
@@ -381,7 +404,7 @@ def load_expectations(config_dir: Path = CONFIG_DIR) -> dict[tuple[str, str], Ex
 
 
 def load_devices(config_dir: Path = CONFIG_DIR) -> dict[str, Device]:
-    return _load_rows(Path(config_dir) / "devices.csv", Device, "device")
+    return load_rows(Path(config_dir) / "devices.csv", Device, "device")
 
 
 def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:

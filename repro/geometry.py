@@ -70,5 +70,9 @@ class Geometry(BaseModel):
         alone = 1 if start == 0 else 0
         return alone + (count - alone) * self.temporal_compression
 
+    def resized(self, **sizes: int) -> "Geometry":
+        """The same with other sizes, checked again."""
+        return Geometry(**(self.model_dump() | sizes))
+
     def with_chunk_frames(self, chunk_frames: int) -> "Geometry":
-        return Geometry(**(self.model_dump() | {"chunk_frames": chunk_frames}))
+        return self.resized(chunk_frames=chunk_frames)

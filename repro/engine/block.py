@@ -21,9 +21,9 @@ from repro.models.wan import Block, gated, modulate
 class FastBlock(nn.Module):
     """Takes over the weights of a trained `Block`, which is of no further use. No gradient."""
 
-    def __init__(self, block: Block, kernel: Kernel, *, fp8: bool):
+    def __init__(self, block: Block, kernel: Kernel, *, fp8: bool, compiled: bool):
         super().__init__()
-        self.eps, self.attend = block.eps, kernel
+        self.eps, self.attend, self.compiled = block.eps, kernel, compiled
         # The square products stay as they are: they gain less in fp8 than quantising their inputs costs.
         self.out, self.attn2, self.norm2 = block.attn1.to_out[0], block.attn2, block.norm2
         self.norm_q, self.norm_k = block.attn1.norm_q, block.attn1.norm_k
@@ -50,7 +50,7 @@ class FastBlock(nn.Module):
 
     def forward(self, x_BTD, modulation_BF6D, cos, sin, text_k, text_v, see: CacheLayer, mask=None) -> torch.Tensor:
         k_slot, v_slot, k_seen, v_seen = see.place(*x_BTD.shape[:2])
-        before, after = compiled_halves() if x_BTD.is_cuda else (FastBlock.before, FastBlock.after)
+        before, after = compiled_halves() if self.compiled else (FastBlock.before, FastBlock.after)
         qkv = before(self, x_BTD, modulation_BF6D)
         q = split_rotate_store(qkv, self.norm_q, self.norm_k, cos, sin, k_slot, v_slot)
         return after(self, x_BTD, self.attend(q, k_seen, v_seen), modulation_BF6D, text_k, text_v)

@@ -12,8 +12,8 @@ from repro.models.wan import TextContext, WanDiT
 WARMUPS = 2
 
 
-class _Graphed:
-    """Callable like `WanDiT.forward` with a cache; the same cache object must come every time.
+class Graphed:
+    """Callable like `WanDiT.forward` with a cache, one graph for each cache and state of it.
 
     Positions are an input like any other, so a ring that is full needs no new graph, however long the video.
     """
@@ -25,7 +25,7 @@ class _Graphed:
         self.rotary: tuple[torch.Tensor, torch.Tensor] | None = None
         self.start_frame = -1
         self.pool = torch.cuda.graph_pool_handle()
-        self.graphs: dict[tuple[int, int, int], tuple] = {}
+        self.graphs: dict[tuple[KVCache, tuple[int, int, int]], tuple] = {}
 
     def _load_context(self, context: TextContext) -> None:
         if self.context is None:
@@ -65,9 +65,10 @@ class _Graphed:
     def __call__(self, x, timestep, context: TextContext, *, start_frame: int, cache: KVCache) -> torch.Tensor:
         self._load_context(context)
         self._load_rotary(start_frame, x)
-        if cache.key not in self.graphs:
-            self.graphs[cache.key] = self._capture(x, timestep, cache)
-        graph, x_in, timestep_in, out = self.graphs[cache.key]
+        key = (cache, cache.key)
+        if key not in self.graphs:
+            self.graphs[key] = self._capture(x, timestep, cache)
+        graph, x_in, timestep_in, out = self.graphs[key]
         x_in.copy_(x)
         timestep_in.copy_(timestep)
         graph.replay()
@@ -76,4 +77,4 @@ class _Graphed:
 
 def graphed(model: WanDiT, device):
     """`model` behind CUDA graphs on a GPU; `model` itself elsewhere."""
-    return _Graphed(model) if torch.device(device).type == "cuda" else model
+    return Graphed(model) if torch.device(device).type == "cuda" else model

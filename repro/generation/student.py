@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
-from repro.config import Profile, Run
+from repro.config import Profile, Run, Scale
+from repro.engine.assemble import Engine
+from repro.engine.options import EAGER
 from repro.generation.cache_policy import CachePolicy
 from repro.generation.noise import NoiseSource
 from repro.generation.rollout import rollout
 from repro.generation.spans import NO_SPANS, Spans
-from repro.geometry import Geometry
 from repro.models import presets, weights
 from repro.models.kv_cache import KVCache
 from repro.models.wan import WanDiT
@@ -44,19 +45,26 @@ class ForwardCounter:
 class Generator:
     """One row of runs.csv, ready to generate."""
 
-    profile: Profile
+    profile: Scale
     run: Run
     model: WanDiT
     decoder: torch.nn.Module
     device: str = "cpu"
+    engine: Engine | None = None
+    """Carries out the forwards and decodes; without one, the model and the decoder do as they are."""
 
     def __post_init__(self):
-        self.geometry: Geometry = self.profile.geometry.with_chunk_frames(self.run.chunk_frames)
+        geometry = self.profile.geometry
+        self.geometry = geometry.resized(chunk_frames=self.run.chunk_frames, frames=self.run.frames or geometry.frames)
         self.schedule = Schedule.parse(
             self.run.schedule, self.geometry.chunks, cycle=self.run.cycle, steps=self.run.steps
         )
         self.policy = CachePolicy(self.run.noise_level)
-        self.forward = ForwardCounter(self.model)
+        if self.engine is None:
+            self.engine = Engine(self.model, EAGER, self.device)
+        self.forward = ForwardCounter(self.engine.forward)
+        self.decoder_dtype = next(self.decoder.parameters()).dtype
+        self.decoder = self.engine.decoder(self.decoder)
 
     def new_cache(self, batch: int) -> KVCache:
         return KVCache(
@@ -66,7 +74,7 @@ class Generator:
             self.run.window_frames,
             self.run.sink_frames,
             device=self.device,
-            dtype=next(self.model.parameters()).dtype,
+            dtype=self.engine.cache_dtype,
         )
 
     @torch.inference_mode()
@@ -87,10 +95,11 @@ class Generator:
         stream, frames = self.decoder.stream(), []
 
         def decode(k: int, x0: torch.Tensor) -> None:
-            with spans("decode", k):
-                frames.append(stream.push(x0))
-            if on_frames is not None:
-                on_frames(k, frames[-1])
+            with self.engine.aside():
+                with spans("decode", k):
+                    frames.append(stream.push(x0.to(self.decoder_dtype)))
+                if on_frames is not None:
+                    on_frames(k, frames[-1])
 
         with spans("denoise"):
             context = self.model.text_context(text_BLE)
@@ -105,4 +114,5 @@ class Generator:
             on_chunk=decode,
             spans=spans,
         )
+        self.engine.join()
         return torch.cat(frames, dim=1)

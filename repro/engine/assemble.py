@@ -1,0 +1,56 @@
+"""A model made ready to run under one row of `config/engines.csv`."""
+
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from repro.engine.attention import kernel
+from repro.engine.block import FastBlock
+from repro.engine.decode import GraphedTiny
+from repro.engine.kernels import FP8
+from repro.engine.options import EngineOptions
+from repro.generation.graphs import Graphed
+from repro.models.taehv import TinyDecoder
+from repro.models.wan import WanDiT
+
+
+class Engine:
+    """Owns `model`, whose blocks it may replace. On a CPU, graphs, compilation and overlap have no effect."""
+
+    def __init__(self, model: WanDiT, options: EngineOptions, device):
+        self.model, self.options = model, options
+        self.cuda = torch.device(device).type == "cuda"
+        chosen = kernel(options.attention)
+        if options.fused:
+            fp8 = options.precision == "fp8"
+            for index, block in enumerate(model.blocks):
+                model.blocks[index] = FastBlock(block, chosen, fp8=fp8, compiled=options.compiled and self.cuda)
+        else:
+            for block in model.blocks:
+                block.attend, block.compiled = chosen, options.compiled and self.cuda
+        self.forward = Graphed(model) if options.graphs and self.cuda else model
+        self.cache_dtype = FP8 if options.attention == "cudnn_fp8" else model.dtype
+        # Frames are wanted at once, while the next chunk has time.
+        self.side = torch.cuda.Stream(device, priority=-1) if options.overlap and self.cuda else None
+
+    def decoder(self, decoder: nn.Module) -> nn.Module | GraphedTiny:
+        """The decoder as this engine runs it."""
+        if isinstance(decoder, TinyDecoder) and self.options.graphs and self.cuda:
+            return GraphedTiny(decoder, compiled=self.options.compiled)
+        return decoder
+
+    @contextmanager
+    def aside(self):
+        """Work in here follows what has been issued so far, and runs beside what is issued next."""
+        if self.side is None:
+            yield
+            return
+        self.side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.side):
+            yield
+
+    def join(self) -> None:
+        """What is issued next follows all that runs aside."""
+        if self.side is not None:
+            torch.cuda.current_stream().wait_stream(self.side)
