@@ -25,6 +25,18 @@ def _read_sums(folder: Path) -> dict[str, str]:
     return {name.lstrip("*"): digest for digest, name in lines}
 
 
+def listed(folder: Path) -> dict[str, str]:
+    """State of every checkpoint that a folder's SHA256SUMS lists: present, missing or altered."""
+    folder = Path(folder)
+
+    def state(name: str, digest: str) -> str:
+        if not (folder / name).is_file():
+            return "missing"
+        return "present" if sha256(folder / name) == digest else "altered"
+
+    return {name: state(name, digest) for name, digest in _read_sums(folder).items()}
+
+
 def save(
     path: Path,
     tensors: Mapping[str, torch.Tensor] | nn.Module,
