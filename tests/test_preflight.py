@@ -43,7 +43,7 @@ def test_every_run_fits_into_its_tables_window():
     ("file", "old", "new", "says"),
     [
         ("weights.csv", "madebyollin/taehv,taew2_1.pth", "madebyollin/taehv,../taew2_1.pth", "stay inside the repo"),
-        ("weights.csv", "models/lora.pt,float32,1,256", "models/lora.pt,float32,1,", "a lora, and nothing else"),
+        ("weights.csv", "models/lora.pt,float32,2,256", "models/lora.pt,float32,2,", "a lora, and nothing else"),
         ("weights.csv", "taew2_1.pth,float16", "taew2_1.pth,", "everything but a tokenizer has a dtype"),
         ("weights.csv", "github,", "gitlab,", r"host = 'gitlab'"),
         ("weights.csv", "self_forcing,self_forcing,", "causvid,self_forcing,", "'causvid' appears twice"),
@@ -76,11 +76,20 @@ def test_memory_grows_with_the_window_as_the_paper_measured():
 
 
 @pytest.mark.parametrize(
-    ("name", "published"), [("causvid", 11_352_649_716), ("umt5", 11_361_920_418), ("vae", 507_609_880)]
+    ("name", "published"),
+    [
+        ("wan2_1", 5_676_070_424),
+        ("causvid", 11_352_649_716),
+        ("longlive_base", 5_676_334_208),
+        ("longlive_lora", 2_800_056_690),
+        ("umt5", 11_361_920_418),
+        ("vae", 507_609_880),
+    ],
 )
 def test_sizes_on_disk_are_the_published_ones(name, published):
-    """A file also holds names and shapes: some parts in a hundred thousand."""
-    assert footprint.disk_bytes(load_weights()[name], WAN_T2V_1_3B) == pytest.approx(published, rel=1e-4)
+    """A file also holds names and shapes: some hundred bytes a tensor."""
+    named = published - footprint.disk_bytes(load_weights()[name], WAN_T2V_1_3B)
+    assert 0 < named < 2e-4 * published
 
 
 def test_an_adapter_has_two_matrices_a_layer():

@@ -38,32 +38,41 @@ def load_generator(
     """
     path = Path(path)
     tensors, adapters = read_generator(path, which)
+    if adapter is not None:
+        if adapters:
+            raise ReproError(f"weights {path} hold an adapter of their own: load them without {adapter}")
+        adapters = read_adapter(adapter)
     with torch.device("meta"):
         model = WanDiT(config)
     if path.is_dir():
         _require_config(_folder(path) / "config.json", config)
     files.require_fit(model, tensors, path)
-    for found, where in ((adapters, path), (read_adapter(adapter), adapter)):
-        lora.require_fit(found, tensors, f"weights {where}")
-        tensors = lora.merge(tensors, found, alpha)
-    files.fill(model, tensors, dtype, device)
+    lora.require_fit(adapters, tensors, f"weights {adapter or path}")
+    files.fill(model, lora.merge(tensors, adapters, alpha), dtype, device)
     return model
 
 
 def read_generator(path: Path, which: Which = "ema") -> tuple[dict[str, torch.Tensor], dict[str, lora.Adapter]]:
-    """Tensors by our names, and adapters that the same file holds beside them; nothing is merged or checked yet."""
+    """Tensors by our names, and the adapters that the same file holds, inside the generator or beside it."""
     where = f"weights {path}"
-    tensors = _held(files.read(_folder(path)), HOLDERS[which], where)
-    base, adapters = lora.split(tensors, names.WAN_DIT, where)
+    found = files.read(_folder(path))
+    base, adapters = lora.split(_held(found, HOLDERS[which], where), names.WAN_DIT, where)
+    if any(isinstance(found.get(key), Mapping) for key in LORA_HOLDERS):
+        beside = _adapters(found, where)
+        if adapters:
+            raise ReproError(f"{where} hold adapters twice, inside the generator and beside it: remove one of them")
+        adapters = beside
     return names.canonical(base, names.WAN_DIT, where), adapters
 
 
-def read_adapter(path: Path | None) -> dict[str, lora.Adapter]:
+def read_adapter(path: Path) -> dict[str, lora.Adapter]:
     """Adapters by our name of the weight that each changes."""
-    if path is None:
-        return {}
-    where = f"weights {path}"
-    base, adapters = lora.split(_held(files.read(path), LORA_HOLDERS, where), names.WAN_DIT, where)
+    return _adapters(files.read(path), f"weights {path}")
+
+
+def _adapters(found: Mapping[str, Any], where: str) -> dict[str, lora.Adapter]:
+    """The adapters of a file that holds nothing else, or of its holder for them."""
+    base, adapters = lora.split(_held(found, LORA_HOLDERS, where), names.WAN_DIT, where)
     if base or not adapters:
         what = f"{next(iter(base))}, which is no adapter's" if base else "no adapter"
         raise ReproError(f"{where} hold {what}: a LoRA file has keys like …lora_A.weight and …lora_B.weight only")

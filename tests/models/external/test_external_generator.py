@@ -178,6 +178,22 @@ def test_an_adapter_inside_the_checkpoint_brings_its_alpha(dit, tmp_path):
     torch.testing.assert_close(velocity(model), velocity(expected(state, pairs, 0.5)), atol=1e-5, rtol=1e-5)
 
 
+def test_a_checkpoint_with_its_adapter_beside_the_base_is_never_loaded_without(dit, tmp_path):
+    state = dit.state_dict()
+    pairs = adapters(state)
+    lora = {f"{k}.lora_{part}.weight": pair["AB".index(part)] for k, pair in pairs.items() for part in "AB"}
+    path = tmp_path / "model.pt"
+    torch.save({"generator": state, "generator_lora": lora, "step": 5}, path)
+    model = load_generator(path, config=TINY)
+    torch.testing.assert_close(velocity(model), velocity(expected(state, pairs, 1.0)), atol=1e-5, rtol=1e-5)
+    torch.save(lora, tmp_path / "lora.pt")
+    with pytest.raises(ReproError, match=r"model\.pt hold an adapter of their own: load them without .*lora\.pt"):
+        load_generator(path, config=TINY, adapter=tmp_path / "lora.pt")
+    torch.save({"generator": state | lora, "generator_lora": lora}, path)
+    with pytest.raises(ReproError, match=r"model\.pt hold adapters twice"):
+        load_generator(path, config=TINY)
+
+
 def _no_b(lora):
     del lora["blocks.0.self_attn.q.lora_B.weight"]
 
