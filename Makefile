@@ -19,7 +19,7 @@ help:
 	@echo "make test      run the tests"
 	@echo "make lint      check style: ruff, snakefmt, snakemake --lint"
 	@echo "make lab       open the notebooks in JupyterLab"
-	@echo "make schemas   write config/schemas/ again after a change of repro/config.py"
+	@echo "make schemas   write config/schemas/ again after a change of repro/config.py or sources.py"
 
 setup: $(MAIN)
 
@@ -58,6 +58,6 @@ lab: $(LAB)
 	$(BIN)/jupyter lab notebooks
 
 schemas: $(MAIN)
-	$(BIN)/python -c "from repro import config as c, files; \
+	$(BIN)/python -c "from repro import config as c, files, sources as s; \
 	  [files.write_text(c.CONFIG_DIR / 'schemas' / f'{m.__name__.lower()}.schema.json', c.json_schema(m)) \
-	   for m in (c.Profile, c.Run, c.Student)]"
+	   for m in (c.Profile, c.Run, c.Student, s.WeightSource, s.TableNeed)]"

@@ -9,6 +9,7 @@ import typer
 
 from repro.config import EvaluationSize, check_all, load_profile, load_runs, load_students, load_systems
 from repro.errors import ReproError
+from repro.sources import load_needs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -51,9 +52,30 @@ def _torch(threads: int, device: str):
 
 @app.command()
 def check(profile: ProfileName = "mini"):
-    """Validate the profile and every row of runs.csv and students.csv."""
+    """Validate the profile and every row of the sheets in config/."""
     check_all(load_profile(profile))
+    load_needs()
     typer.echo(f"{profile}: {len(load_runs())} runs, {len(load_students())} students, all valid")
+
+
+@app.command()
+def preflight(
+    profile: ProfileName = "wan",
+    folder: Annotated[Path, typer.Option("--weights", help="folder of published weights (wan)")] = Path("weights"),
+    checkpoints: Annotated[Path | None, typer.Option(help="folder of checkpoints (mini); the shipped one")] = None,
+):
+    """List weights that are there, missing or broken, where to get them, and what each paper table needs."""
+    from rich.console import Console
+
+    from repro import preflight as look
+
+    match profile:
+        case "wan":
+            look.wan(folder, Console())
+        case "mini":
+            look.mini(checkpoints or look.SHIPPED, Console())
+        case _:
+            raise ReproError(f"preflight knows the profiles wan and mini, not {profile!r}: others train their own")
 
 
 @app.command()

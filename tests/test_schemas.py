@@ -7,11 +7,12 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from repro.config import CONFIG_DIR, Profile, Run, Student, json_schema
+from repro.sources import TableNeed, WeightSource
 
 SCHEMAS = CONFIG_DIR / "schemas"
 
 
-@pytest.mark.parametrize("model", [Profile, Run, Student])
+@pytest.mark.parametrize("model", [Profile, Run, Student, TableNeed, WeightSource])
 def test_schema_is_current(model):
     path = SCHEMAS / f"{model.__name__.lower()}.schema.json"
     assert path.read_text() == json_schema(model), f"{path.name} is out of date: run `make schemas`"

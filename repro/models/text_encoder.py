@@ -44,10 +44,10 @@ def check_words(caption: str) -> None:
 
 
 class TextEncoder(nn.Module):
-    def __init__(self, model: nn.Module, tokens: int):
+    def __init__(self, model: nn.Module, tokens: int, tokenizer=None):
         super().__init__()
         self.model, self.tokens = model, tokens
-        self.tokenizer = word_tokenizer()
+        self.tokenizer = tokenizer or word_tokenizer()
 
     def tokenize(self, captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and mask, [B, L]. The empty caption is the null prompt."""

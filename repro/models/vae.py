@@ -21,11 +21,16 @@ class Vae(nn.Module):
         self.register_buffer("latents_mean", torch.zeros(channels))
         self.register_buffer("latents_std", torch.ones(channels))
 
+    @property
+    def patch_size(self) -> int:
+        """Pixels folded into channels along each side; Wan2.1's VAE folds none."""
+        return self.model.config.patch_size or 1
+
     def posterior_mean(self, video: torch.Tensor) -> torch.Tensor:
         """Unnormalised latents [B, F, C, H, W] of video [B, frames, 3, height, width]; the whole video at once."""
         from diffusers.models.autoencoders.autoencoder_kl_wan import patchify
 
-        folded = patchify(video.transpose(1, 2) * 2 - 1, self.model.config.patch_size)
+        folded = patchify(video.transpose(1, 2) * 2 - 1, self.patch_size)
         mean_and_logvar = self.model.quant_conv(self.model.encoder(folded))
         return mean_and_logvar.chunk(2, dim=1)[0].transpose(1, 2)
 
@@ -44,7 +49,7 @@ class Vae(nn.Module):
 
         z = self.model.post_quant_conv(z_BFCHW.transpose(1, 2))
         folded = self.model.decoder(z, first_chunk=True)
-        return unpatchify(folded, self.model.config.patch_size).transpose(1, 2) * 0.5 + 0.5
+        return unpatchify(folded, self.patch_size).transpose(1, 2) * 0.5 + 0.5
 
     def decode(self, latents_BFCHW: torch.Tensor) -> torch.Tensor:
         """Video [B, frames, 3, height, width] in [0, 1]."""
@@ -79,6 +84,14 @@ def _whole_resample():
     return WanResample, WholeResample
 
 
+def _resample_at_once(model: nn.Module) -> None:
+    """Give every resampling layer of `model` its whole-video pass."""
+    plain, whole = _whole_resample()
+    for layer in model.modules():
+        if type(layer) is plain:
+            layer.__class__ = whole
+
+
 class VaeStream:
     """Feature cache of one video being decoded."""
 
@@ -102,7 +115,7 @@ class VaeStream:
             self.started = True
             frames.append(out)
         video = torch.cat(frames, dim=2)
-        video = self.unpatchify(video, model.config.patch_size)
+        video = self.unpatchify(video, self.vae.patch_size)
         return video.transpose(1, 2) * 0.5 + 0.5
 
 
@@ -129,13 +142,23 @@ def build(profile: Profile) -> Vae:
         patch_size=FOLD,
         is_residual=True,
     )
-    plain, whole = _whole_resample()
     for layer in model.modules():
-        if type(layer) is plain:
-            layer.__class__ = whole
         # PyTorch's default shrinks every convolution's output below its bias: the encoder would then
         # say the same of every picture, and training stays on that plateau.
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
             nn.init.zeros_(layer.bias)
+    _resample_at_once(model)
     return Vae(model, geometry.latent_channels)
+
+
+def wrap(model: nn.Module) -> Vae:
+    """A `Vae` around an `AutoencoderKLWan`, whose config has the statistics of its latents.
+
+    Without arguments of its own, diffusers' class has Wan2.1's geometry and statistics.
+    """
+    _resample_at_once(model)
+    vae = Vae(model, model.config.z_dim)
+    vae.latents_mean.copy_(torch.tensor(model.config.latents_mean))
+    vae.latents_std.copy_(torch.tensor(model.config.latents_std))
+    return vae

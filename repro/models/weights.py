@@ -25,6 +25,18 @@ def _read_sums(folder: Path) -> dict[str, str]:
     return {name.lstrip("*"): digest for digest, name in lines}
 
 
+def listed(folder: Path) -> dict[str, str]:
+    """State of every checkpoint that a folder's SHA256SUMS lists: present, missing or altered."""
+    folder = Path(folder)
+
+    def state(name: str, digest: str) -> str:
+        if not (folder / name).is_file():
+            return "missing"
+        return "present" if sha256(folder / name) == digest else "altered"
+
+    return {name: state(name, digest) for name, digest in _read_sums(folder).items()}
+
+
 def save(
     path: Path,
     tensors: Mapping[str, torch.Tensor] | nn.Module,
@@ -48,6 +60,17 @@ def save(
     return sums[path.name]
 
 
+def is_pickle(path: Path) -> bool:
+    """Whether a file is a pickle or PyTorch's archive of one, by its first bytes.
+
+    A safetensors file starts with its header's length in eight bytes, which may look like a pickle's
+    start; but then comes a brace.
+    """
+    with Path(path).open("rb") as handle:
+        head = handle.read(9)
+    return head[8:] != b"{" and head.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
+
+
 def load(path: Path, *, verify: bool = True) -> tuple[dict[str, torch.Tensor], dict]:
     """Tensors and metadata. Raises ReproError for a missing, altered, truncated or pickled file."""
     path = Path(path)
@@ -56,8 +79,7 @@ def load(path: Path, *, verify: bool = True) -> tuple[dict[str, torch.Tensor], d
             f"checkpoint {path} is missing. The shipped ones lie in results/published/mini/checkpoints "
             "(restore with git checkout); train your own with snakemake --config train=true"
         )
-    head = path.open("rb").read(4)
-    if head[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+    if is_pickle(path):
         raise ReproError(f"checkpoint {path} is a pickle, which may run code: refused. Convert it to safetensors first")
     expected = _read_sums(path.parent).get(path.name) if verify else None
     if expected is not None and sha256(path) != expected:
@@ -75,12 +97,8 @@ def load(path: Path, *, verify: bool = True) -> tuple[dict[str, torch.Tensor], d
         ) from error
 
 
-def load_into(module: nn.Module, path: Path) -> dict:
-    """Load strictly into `module`, in the module's own dtype; returns the metadata.
-
-    Raises ReproError that names missing and unexpected keys and wrong shapes; nothing is loaded then.
-    """
-    tensors, metadata = load(path)
+def require_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], where: str, remedy: str) -> None:
+    """Raise ReproError that names `where`, missing and unexpected keys, wrong shapes, and the remedy."""
     own = module.state_dict()
     problems = [f"missing {k}" for k in own if k not in tensors]
     problems += [f"unexpected {k}" for k in tensors if k not in own]
@@ -92,8 +110,17 @@ def load_into(module: nn.Module, path: Path) -> dict:
     if problems:
         more = f" … and {len(problems) - 6} more" if len(problems) > 6 else ""
         raise ReproError(
-            f"checkpoint {path} does not fit {type(module).__name__} of this profile: {'; '.join(problems[:6])}{more}. "
-            "Was it trained with another profile or config?"
+            f"{where} does not fit {type(module).__name__} of this profile: {'; '.join(problems[:6])}{more}. {remedy}"
         )
+
+
+def load_into(module: nn.Module, path: Path) -> dict:
+    """Load strictly into `module`, in the module's own dtype; returns the metadata.
+
+    Raises ReproError that names missing and unexpected keys and wrong shapes; nothing is loaded then.
+    """
+    tensors, metadata = load(path)
+    require_fit(module, tensors, f"checkpoint {path}", "Was it trained with another profile or config?")
+    own = module.state_dict()
     module.load_state_dict({k: v.to(own[k].dtype) for k, v in tensors.items()})
     return metadata

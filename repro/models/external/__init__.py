@@ -1,0 +1,1 @@
+"""Weights that others trained and published, loaded strictly into the suite's own modules."""
