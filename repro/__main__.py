@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from repro.config import EvaluationSize, check_all, load_profile, load_runs, load_students, load_systems
+from repro.config import EvaluationSize, check_all, load_profile, load_runs, load_scale, load_students, load_systems
 from repro.errors import ReproError
 from repro.sources import load_needs
 
@@ -261,6 +261,24 @@ def time_runs(
     config, known = load_profile(profile, evaluation=evaluation), load_runs()
     rows = [_row(known, r, "run", "runs.csv") for r in runs.split(",")]
     write_records(config, rows, measure(config, rows, prompts, checkpoints, device), checkpoints, out, device)
+
+
+@app.command()
+def speed(
+    out: Annotated[Path, typer.Option(help="records, .json")],
+    table: Annotated[str, typer.Option(help="table1 … table8, or ladder: its rows of speed.csv, interleaved")],
+    profile: ProfileName = "wan",
+    engine: Annotated[str, typer.Option(help="row of engines.csv, for the rows that name none")] = "fast",
+    device: Device = "cuda",
+    threads: Threads = 0,
+):
+    """Time the rows of one table with random weights: speed does not depend on their values."""
+    from repro.evaluation.speed import rows_of, write_measured
+    from repro.files import require_writable
+
+    require_writable(out.parent)
+    _torch(threads, device)
+    write_measured(load_scale(profile), rows_of(table), engine, out, device)
 
 
 @app.command()

@@ -218,6 +218,10 @@ class Run(Section):
     cycle: bool = False
     steps: str = "default"
 
+    def schedule_for(self, geometry: Geometry) -> Schedule:
+        """Its steps in a video of this size. Raises ReproError for a schedule that does not fit."""
+        return Schedule.parse(self.schedule, geometry.chunks, cycle=self.cycle, steps=self.steps)
+
 
 FIXED_SOURCES = ("real", "reconstruction", "teacher", "ode")
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from repro.config import CONFIG_DIR, Section, _load_rows
+from repro.config import CONFIG_DIR, Section, load_rows
 from repro.errors import ReproError
 
 Component = Literal["generator", "lora", "text_encoder", "tokenizer", "vae", "tiny", "pipeline"]
@@ -80,12 +80,12 @@ class TableNeed(Section):
 
 
 def load_weights(config_dir: Path = CONFIG_DIR) -> dict[str, WeightSource]:
-    return _load_rows(Path(config_dir) / "weights.csv", WeightSource, "name")
+    return load_rows(Path(config_dir) / "weights.csv", WeightSource, "name")
 
 
 def load_needs(config_dir: Path = CONFIG_DIR) -> dict[int, TableNeed]:
     """Needs by table number. Raises ReproError where one names what weights.csv does not provide."""
-    needs = _load_rows(Path(config_dir) / "table_needs.csv", TableNeed, "table")
+    needs = load_rows(Path(config_dir) / "table_needs.csv", TableNeed, "table")
     provided = {source.provides: None for source in load_weights(config_dir).values()}
     for need in needs.values():
         for name in need.provides:

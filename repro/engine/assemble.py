@@ -31,14 +31,17 @@ class Engine:
                 block.attend, block.compiled = chosen, options.compiled and self.cuda
         self.forward = Graphed(model) if options.graphs and self.cuda else model
         self.cache_dtype = FP8 if options.attention == "cudnn_fp8" else model.dtype
+        self.decoders: dict[TinyDecoder, GraphedTiny] = {}
         # Frames are wanted at once, while the next chunk has time.
         self.side = torch.cuda.Stream(device, priority=-1) if options.overlap and self.cuda else None
 
     def decoder(self, decoder: nn.Module) -> nn.Module | GraphedTiny:
         """The decoder as this engine runs it."""
-        if isinstance(decoder, TinyDecoder) and self.options.graphs and self.cuda:
-            return GraphedTiny(decoder, compiled=self.options.compiled)
-        return decoder
+        if not (isinstance(decoder, TinyDecoder) and self.options.graphs and self.cuda):
+            return decoder
+        if decoder not in self.decoders:
+            self.decoders[decoder] = GraphedTiny(decoder, compiled=self.options.compiled)
+        return self.decoders[decoder]
 
     @contextmanager
     def aside(self):

@@ -1,6 +1,6 @@
 """Exact attention kernels by name, all (q [B,T,N,H], k [B,S,N,H], v [B,S,N,H]) → [B,T,D] without a mask.
 
-`sdpa` is whatever PyTorch picks. The others refuse, by name, a machine that does not have them.
+`sdpa` is whatever PyTorch picks; `cudnn_fp8` takes fp8 and is exact only within its rounding. The others refuse, by name, a machine that does not have them.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from importlib import import_module
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from repro.engine import cudnn_fp8
 from repro.errors import ReproError
 from repro.models.attention import attend
 
@@ -57,8 +58,9 @@ KERNELS: dict[str, Kernel] = {
     "cudnn": partial(_backend, SDPBackend.CUDNN_ATTENTION),
     "fa3": _fa3,
     "fa4": _fa4,
+    "cudnn_fp8": cudnn_fp8.attend,
 }
-LOADERS = {"fa3": _flash_attention_3, "fa4": _flash_attention_4}
+LOADERS = {"fa3": _flash_attention_3, "fa4": _flash_attention_4, "cudnn_fp8": cudnn_fp8.load}
 
 
 def kernel(name: str) -> Kernel:

@@ -16,7 +16,6 @@ from repro.generation.spans import NO_SPANS, Spans
 from repro.models import presets, weights
 from repro.models.kv_cache import KVCache
 from repro.models.wan import WanDiT
-from repro.schedule import Schedule
 
 
 def load_dit(profile: Profile, name: str, checkpoints: Path, device) -> WanDiT:
@@ -56,9 +55,7 @@ class Generator:
     def __post_init__(self):
         geometry = self.profile.geometry
         self.geometry = geometry.resized(chunk_frames=self.run.chunk_frames, frames=self.run.frames or geometry.frames)
-        self.schedule = Schedule.parse(
-            self.run.schedule, self.geometry.chunks, cycle=self.run.cycle, steps=self.run.steps
-        )
+        self.schedule = self.run.schedule_for(self.geometry)
         self.policy = CachePolicy(self.run.noise_level)
         if self.engine is None:
             self.engine = Engine(self.model, EAGER, self.device)
