@@ -266,19 +266,39 @@ def time_runs(
 @app.command()
 def speed(
     out: Annotated[Path, typer.Option(help="records, .json")],
-    table: Annotated[str, typer.Option(help="table1 … table8, or ladder: its rows of speed.csv, interleaved")],
+    tables: Annotated[
+        str, typer.Option(help="table1 … table8, ladder, or several with commas: their rows, interleaved")
+    ],
     profile: ProfileName = "wan",
     engine: Annotated[str, typer.Option(help="row of engines.csv, for the rows that name none")] = "fast",
     device: Device = "cuda",
     threads: Threads = 0,
 ):
-    """Time the rows of one table with random weights: speed does not depend on their values."""
+    """Time rows of speed.csv with random weights: speed does not depend on their values."""
     from repro.evaluation.speed import rows_of, write_measured
     from repro.files import require_writable
 
     require_writable(out.parent)
     _torch(threads, device)
-    write_measured(load_scale(profile), rows_of(table), engine, out, device)
+    write_measured(load_scale(profile), rows_of(tables.split(",")), engine, out, device)
+
+
+@app.command()
+def numerics(
+    out: Annotated[Path, typer.Option(help="records, .json")],
+    engines: Annotated[str, typer.Option(help="rows of engines.csv, separated by commas")] = "eager,fast,fp8",
+    profile: ProfileName = "wan",
+    seconds: Annotated[float, typer.Option(help="length of the long roll")] = 45.0,
+    device: Device = "cuda",
+    threads: Threads = 0,
+):
+    """What engines change in the numbers: their errors against the plain model in fp32, on the same latents."""
+    from repro.evaluation.numerics import write_measured
+    from repro.files import require_writable
+
+    require_writable(out.parent)
+    _torch(threads, device)
+    write_measured(load_scale(profile), engines.split(","), seconds, out, device)
 
 
 @app.command()

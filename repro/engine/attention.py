@@ -1,6 +1,7 @@
 """Exact attention kernels by name, all (q [B,T,N,H], k [B,S,N,H], v [B,S,N,H]) → [B,T,D] without a mask.
 
-`sdpa` is whatever PyTorch picks; `cudnn_fp8` takes fp8 and is exact only within its rounding. The others refuse, by name, a machine that does not have them.
+`sdpa` is whatever PyTorch picks; `cudnn_fp8` takes fp8 and is exact only within its rounding. The others
+refuse, by name, a machine that does not have them.
 """
 
 from collections.abc import Callable

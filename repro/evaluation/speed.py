@@ -70,22 +70,23 @@ def load_speed(config_dir: Path = CONFIG_DIR) -> dict[str, SpeedRow]:
     return load_rows(Path(config_dir) / "speed.csv", SpeedRow, "row")
 
 
-def rows_of(table: str, config_dir: Path = CONFIG_DIR) -> list[SpeedRow]:
-    """Rows of one table, or of the `ladder`, in the order of the sheet."""
-    rows = [r for r in load_speed(config_dir).values() if table in r.tables.split(";")]
-    if not rows:
-        known = sorted({t for r in load_speed(config_dir).values() for t in r.tables.split(";")})
-        raise ReproError(f"speed.csv has no row of {table!r}: choose one of {', '.join(known)}")
-    return rows
+def rows_of(tables: list[str], config_dir: Path = CONFIG_DIR) -> list[SpeedRow]:
+    """Rows of any of these tables, or of the `ladder`, in the order of the sheet."""
+    sheet = load_speed(config_dir).values()
+    known = {t for r in sheet for t in r.tables.split(";")}
+    for table in tables:
+        if table not in known:
+            raise ReproError(f"speed.csv has no row of {table!r}: choose of {', '.join(sorted(known))}")
+    return [r for r in sheet if set(tables) & set(r.tables.split(";"))]
 
 
-def random_dit(scale: Scale, device) -> WanDiT:
-    """A model that no training has touched, in the precision in which it is run."""
+def random_dit(scale: Scale, device, dtype: torch.dtype | None = None) -> WanDiT:
+    """A model that no training has touched, the same every time; in bf16 on a GPU unless told."""
     torch.manual_seed(0)
     with torch.device(device):
         model = WanDiT(presets.from_profile(scale))
-    cuda = torch.device(device).type == "cuda"
-    return model.reduce_(torch.bfloat16 if cuda else torch.float32).requires_grad_(False).eval()
+    usual = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+    return model.reduce_(dtype or usual).requires_grad_(False).eval()
 
 
 def random_decoder(scale: Scale, kind: str, device) -> torch.nn.Module:
