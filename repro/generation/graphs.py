@@ -22,8 +22,7 @@ class Graphed:
         self.model = model
         self.context: TextContext | None = None
         self.source: TextContext | None = None
-        self.rotary: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.start_frame = -1
+        self.rotary: dict[torch.Size, tuple[int, tuple[torch.Tensor, torch.Tensor]]] = {}
         self.pool = torch.cuda.graph_pool_handle()
         self.graphs: dict[tuple[KVCache, tuple[int, int, int]], tuple] = {}
 
@@ -34,21 +33,23 @@ class Graphed:
             self.context.copy_(context)
         self.source = context
 
-    def _load_rotary(self, start_frame: int, x: torch.Tensor) -> None:
-        if start_frame == self.start_frame:
-            return
-        rotary = self.model.rotary(start_frame, x)
-        if self.rotary is None:
-            self.rotary = tuple(t.clone() for t in rotary)
-        else:
-            torch._foreach_copy_(self.rotary, rotary)
-        self.start_frame = start_frame
+    def _rotary_at(self, start_frame: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The positions' own memory for chunks of this shape, filled for this start."""
+        start, held = self.rotary.get(x.shape, (None, None))
+        if start != start_frame:
+            rotary = self.model.rotary(start_frame, x)
+            if held is None:
+                held = tuple(t.clone() for t in rotary)
+            else:
+                torch._foreach_copy_(held, rotary)
+            self.rotary[x.shape] = (start_frame, held)
+        return held
 
-    def _capture(self, x, timestep, cache: KVCache) -> tuple:
+    def _capture(self, x, timestep, cache: KVCache, rotary) -> tuple:
         x, timestep = x.clone(), timestep.clone()
 
         def call():
-            return self.model(x, timestep, self.context, cache=cache, rotary=self.rotary)
+            return self.model(x, timestep, self.context, cache=cache, rotary=rotary)
 
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -64,10 +65,10 @@ class Graphed:
     @torch.no_grad()
     def __call__(self, x, timestep, context: TextContext, *, start_frame: int, cache: KVCache) -> torch.Tensor:
         self._load_context(context)
-        self._load_rotary(start_frame, x)
+        rotary = self._rotary_at(start_frame, x)
         key = (cache, cache.key)
         if key not in self.graphs:
-            self.graphs[key] = self._capture(x, timestep, cache)
+            self.graphs[key] = self._capture(x, timestep, cache, rotary)
         graph, x_in, timestep_in, out = self.graphs[key]
         x_in.copy_(x)
         timestep_in.copy_(timestep)
