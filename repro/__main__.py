@@ -88,7 +88,7 @@ def train(
         case Stage.ode:
             from repro.training.ode_init import train_ode as function
         case Stage.student:
-            from repro.training.dmd import train_student
+            from repro.training.student import train_student
 
             row = _row(load_students(), student, "student", "students.csv")
             done = train_student(config, row, checkpoints, work, **arguments)

@@ -7,10 +7,10 @@ import torch.nn.functional as nnf
 
 from repro.config import Profile
 from repro.flow import TIMESTEPS, add_noise, shift_sigma, velocity
-from repro.models import presets, text_encoder, vae, weights
+from repro.models import presets, text_encoder, weights
 from repro.models.wan import WanDiT
 from repro.training.capture import captured
-from repro.training.data import Split, encode_split
+from repro.training.data import Split, load_split
 from repro.training.loop import Task, ema_copy, generator_for, run
 from repro.training.optimizer import muon
 
@@ -89,9 +89,7 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
 
 
 def train_teacher(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
-    codec = vae.build(profile)
-    weights.load_into(codec, checkpoints / "vae.safetensors")
-    data = encode_split("train", profile, codec.to(device).eval(), work, device)
+    data = load_split("train", profile, checkpoints, work, device)
     task = teacher_task(profile, data, device, seed)
     done = run(task, profile.teacher_fit, work / "teacher", seed=seed, device=device, max_seconds=max_seconds)
     if done or max_seconds is not None:
