@@ -3,13 +3,12 @@
 import pytest
 import torch
 
-from repro.config import Student, load_students
+from repro.config import load_students
 from repro.flow import add_noise, nominal_to_sigma, x0_from_velocity
 from repro.generation.noise import prompt_noise, stream_noise
-from repro.models.wan import WanDiT
 from repro.schedule import Schedule
 from repro.training import forcing
-from repro.training.dmd import Distillation, score_sigma, student_task
+from repro.training.dmd import score_sigma, student_task
 from repro.training.forcing import random_exits, started_from
 from repro.training.loop import ema_copy, generator_for, run
 from repro.training.losses import dmd_gradient, dmd_loss
@@ -43,24 +42,6 @@ def test_every_step_of_every_chunk_is_reached_evenly(text):
 def test_score_noise_levels_are_clamped(smoke):
     sigma = score_sigma(4000, smoke.dmd_fit, 5.0, generator_for(0))
     assert sigma.min() >= 0.02 and sigma.max() <= 0.98 and sigma.median() > 0.7
-
-
-@pytest.fixture
-def distil(smoke, untrained):
-    """Makes the distillation of a row: a student and critic alike, and a teacher that is not."""
-
-    def copy(scale=1.0):
-        model = WanDiT(untrained.config)
-        model.load_state_dict(untrained.state_dict())
-        with torch.no_grad():
-            model.proj_out.weight.mul_(scale)
-        return model
-
-    def make(**changes):
-        row = Student(**(load_students()["diagonal"].model_dump() | changes))
-        return Distillation(smoke, row, copy(), copy(), copy(1.5).requires_grad_(False), "cpu")
-
-    return make
 
 
 @pytest.fixture
