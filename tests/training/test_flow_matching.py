@@ -120,7 +120,9 @@ def test_training_moves_the_student_head_and_the_target_follows(tmp_path, smoke,
     task = student_task(distillation, ["a"], lambda captions: text[:1].repeat(len(captions), 1, 1), Student(**ROW))
     assert run(task, smoke.dmd_fit, tmp_path, seed=0)
     gone = {
-        name: sum(float((p - q).square().sum()) for p, q in zip(network.parameters(), start[name], strict=True))
+        name: sum(
+            float((p - q).detach().square().sum()) for p, q in zip(network.parameters(), start[name], strict=True)
+        )
         for name, network in networks(distillation).items()
     }
     assert gone["teacher"] == 0 < min(gone["student"], gone["critic"])
