@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from repro.config import EvaluationSize, check_all, load_profile, load_runs, load_students, load_systems
+from repro.config import (
+    EvaluationSize,
+    check_all,
+    for_student,
+    load_profile,
+    load_runs,
+    load_students,
+    load_systems,
+)
 from repro.errors import ReproError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -127,7 +135,8 @@ def evaluate(
 
     _torch(threads, device)
     row = _row(load_runs(), run, "run", "runs.csv")
-    measure(load_profile(profile, evaluation=evaluation), row, prompts, checkpoints, out, device)
+    config = for_student(load_profile(profile, evaluation=evaluation), load_students()[row.student])
+    measure(config, row, prompts, checkpoints, out, device)
 
 
 @app.command()
@@ -245,20 +254,20 @@ def time_runs(
 def iterations(
     out: Annotated[Path, typer.Option(help="records, .json")],
     profile: ProfileName = "mini",
-    stages: Annotated[str, typer.Option(help="stages or students, separated by commas; all when not given")] = "",
+    stages: Annotated[str, typer.Option(help="stages or students, separated by commas; Table 5's when not given")] = "",
     device: Device = "cpu",
     threads: Threads = 0,
 ):
     """Count the FLOPs of a training iteration of every stage, and time a few on the device."""
-    from repro.evaluation.training_cost import stages as known
-    from repro.evaluation.training_cost import write_measured
+    from repro.evaluation.training_cost import FIXED_STAGES, write_measured
+    from repro.evaluation.training_cost import stages as shown
     from repro.files import require_writable
 
     require_writable(out.parent)
     _torch(threads, device)
-    names = stages.split(",") if stages else known()
+    names = stages.split(",") if stages else shown()
     for name in names:
-        _row(dict.fromkeys(known()), name, "stage", "students.csv")
+        _row(dict.fromkeys([*FIXED_STAGES, *load_students()]), name, "stage", "students.csv")
     write_measured(load_profile(profile), names, out, device)
 
 

@@ -401,6 +401,12 @@ def load_runs(config_dir: Path = CONFIG_DIR) -> dict[str, Run]:
     return _load_rows(Path(config_dir) / "runs.csv", Run, "run_id")
 
 
+def students_of(table: str, config_dir: Path = CONFIG_DIR) -> dict[str, Student]:
+    """The students whose runs a table shows, in the order of students.csv."""
+    shown = {run.student for run in load_runs(config_dir).values() if table in run.tables.replace(";", " ").split()}
+    return {name: row for name, row in load_students(config_dir).items() if name in shown}
+
+
 def load_systems(config_dir: Path = CONFIG_DIR) -> dict[str, System]:
     return _load_rows(Path(config_dir) / "headroom.csv", System, "system")
 
@@ -441,6 +447,12 @@ def _whole_chunks(where: str, chunk_frames: int, window_frames: int, sink_frames
             f"{where}: window_frames {window_frames} and sink_frames {sink_frames} must be whole chunks of "
             f"{chunk_frames}"
         )
+
+
+def for_student(profile: Profile, row: Student) -> Profile:
+    """The profile with those training seeds alone that the student has."""
+    seeds = row.training_seeds(profile.evaluation.student_seeds)
+    return profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update={"student_seeds": seeds})})
 
 
 def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from repro.config import DmdFit, Fit, Profile, load_students
+from repro.config import DmdFit, Fit, Profile, load_students, students_of
 from repro.models import presets, text_encoder, vae
 from repro.models.wan import WanDiT
 from repro.reporting import records
@@ -31,8 +31,8 @@ FIXED_STAGES = ("judge", "vae", "tiny", "teacher", "ode")
 
 
 def stages() -> list[str]:
-    """Names of all stages, in the order in which they are trained; a student's is its row's."""
-    return [*FIXED_STAGES, *load_students()]
+    """Names of the stages behind Table 5, in the order in which they are trained; a student's is its row's."""
+    return [*FIXED_STAGES, *students_of("table5")]
 
 
 def stage_fit(profile: Profile, stage: str) -> Fit:
@@ -109,6 +109,7 @@ def build_task(profile: Profile, stage: str, device) -> Task:
         captions,
         encoder,
         row,
+        latents=latents[:, 0] if row.needs_truth else None,
     )
 
 
