@@ -188,6 +188,7 @@ class Profile(Section):
     tiny_fit: Fit
     teacher_fit: TeacherFit
     ode_fit: OdeFit
+    causal_fit: TeacherFit
     dmd_fit: DmdFit
     flow_matching: FlowMatching = FlowMatching()
     evaluation: Evaluation
@@ -199,20 +200,21 @@ class Profile(Section):
     cost: Cost
 
 
-Forcing = Literal["teacher", "diffusion", "self", "diagonal"]
+Forcing = Literal["teacher", "diffusion", "self", "diagonal", "pipelined"]
+MANY_STEP = ("diffusion", "pipelined")
 FlowTerm = Literal["raw", "difference", "correlation", "low_freq", "high_freq", "mlp", "conv_diff", "release_v1"]
 
 
 class Student(Section):
-    """One row of `students.csv`: how a student is distilled."""
+    """One row of `students.csv`: how a causal model is distilled, or, without a schedule, trained for many steps."""
 
     student: str = Field(pattern=r"^[a-z0-9_]+$")
     forcing: Forcing
-    """What a chunk is conditioned on in training (paper, Figure 10)."""
-    schedule: str
+    """What a chunk is conditioned on in training (paper, Figure 10); `pipelined`: on chunks up to four ahead of it."""
+    schedule: str | None = None
     window_frames: PositiveInt
     iterations: PositiveInt | None = None
-    """Overrides `dmd_fit.iterations` when given."""
+    """Overrides the iterations of `dmd_fit`, or of `causal_fit`, when given."""
     chunk_frames: PositiveInt = 3
     forcing_timestep: int = Field(FORCING_TIMESTEP, ge=0, le=1000)
     """Nominal noise level of the chunks that `diagonal` forcing keeps (Figure 5a)."""
@@ -222,14 +224,33 @@ class Student(Section):
     """The motion feature 𝓕 of the flow terms (Table 9); without one there are none."""
     gamma: PositiveFloat = 1.0
     """Weight of the flow terms (eq. 12; Figure 5b)."""
+    reg_weight: float | None = Field(None, ge=0)
+    """Overrides `dmd_fit.reg_weight` when given."""
     seeds: PositiveInt | None = None
     """How many of the evaluation's training seeds this row is trained with; all, when not given."""
 
     @model_validator(mode="after")
     def _one_context(self):
+        if self.many_step and (self.forcing not in MANY_STEP or self.flow or self.reg_weight):
+            raise ValueError(
+                f"without a schedule a row is trained by flow matching: forcing must be one of {', '.join(MANY_STEP)} "
+                f"(it is {self.forcing}), and flow and reg_weight must be empty"
+            )
+        if self.forcing == "pipelined" and not self.many_step:
+            raise ValueError("pipelined forcing is for many-step models: leave schedule empty")
         if self.ground_truth_beyond is not None and not self.rolls_out:
             raise ValueError(f"{self.forcing} forcing has ground truth everywhere: leave ground_truth_beyond empty")
         return self
+
+    @property
+    def many_step(self) -> bool:
+        """Is it trained by flow matching, and not distilled?"""
+        return self.schedule is None
+
+    @property
+    def fit_name(self) -> str:
+        """The profile's section that its training follows."""
+        return "causal_fit" if self.many_step else "dmd_fit"
 
     @property
     def rolls_out(self) -> bool:
@@ -449,6 +470,13 @@ def _whole_chunks(where: str, chunk_frames: int, window_frames: int, sink_frames
         )
 
 
+def student_fit(profile: Profile, row: Student) -> Fit:
+    """How the profile trains the row."""
+    fit = getattr(profile, row.fit_name)
+    own = {"iterations": row.iterations, "reg_weight": row.reg_weight}
+    return fit.model_copy(update={key: value for key, value in own.items() if value is not None})
+
+
 def for_student(profile: Profile, row: Student) -> Profile:
     """The profile with those training seeds alone that the student has."""
     seeds = row.training_seeds(profile.evaluation.student_seeds)
@@ -467,7 +495,9 @@ def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
                 f"{profile.world.heldout_clips} of world.heldout_clips: lower it"
             )
     for student in students.values():
-        Schedule.parse(student.schedule, profile.geometry.with_chunk_frames(student.chunk_frames).chunks)
+        chunks = profile.geometry.with_chunk_frames(student.chunk_frames).chunks
+        if not student.many_step:
+            Schedule.parse(student.schedule, chunks)
         _whole_chunks(f"students.csv: student {student.student!r}", student.chunk_frames, student.window_frames)
     for run in runs.values():
         if run.student not in students:

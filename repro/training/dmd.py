@@ -109,7 +109,7 @@ class Distillation:
         if end is not None:
             terms["reg"], weights["reg"] = nnf.mse_loss(x0, end), self.fit.reg_weight
         if self.motion is not None:
-            terms |= self.motion(x0, x0_real, x0_fake)
+            terms |= self.motion(x0, x0_real, x0_fake, end)
             weights |= self.motion.weights
         return {
             "loss": loss + sum(weights[name] * term for name, term in terms.items()),

@@ -17,9 +17,10 @@ class MotionTerms(nn.Module):
     """Both terms of one motion feature 𝓕, and the student head that learns it with its moving average.
 
     L_flow_DMD is DMD on 𝓕 of the predictions, with its own normaliser. It is formed with the target
-    head, so that it moves the generator and no head. L_flow_reg is
-    ‖𝓕_target(x0_real) − 𝓕_student(x0)‖², the teacher's output being its prediction for the student's
-    noised video (eq. 11: outputs "at timestep t"); it moves the generator and the student head.
+    head, so that it moves the generator and no head. L_flow_reg is ‖𝓕_target(end) − 𝓕_student(x0)‖²; it
+    moves the generator and the student head. Its `end`, the teacher's output, is where the teacher's ODE ends
+    from the same noise, as in L_reg, or in data-free training its prediction for the student's noised
+    video (eq. 11 says both: the same ε, "at timestep t").
     """
 
     def __init__(self, feature: str, channels: int, weights: dict[str, float], mu: float):
@@ -30,13 +31,16 @@ class MotionTerms(nn.Module):
         self.target_head = ema_copy(self.student_head)
         self.weights, self.mu = weights, mu
 
-    def forward(self, x0: torch.Tensor, x0_real: torch.Tensor, x0_fake: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The two terms, unweighted; x0 [B, F, C, H, W] carries the gradient."""
+    def forward(
+        self, x0: torch.Tensor, x0_real: torch.Tensor, x0_fake: torch.Tensor, end: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The two terms, unweighted; x0 [B, F, C, H, W] carries the gradient. Without `end`, x0_real is it."""
         with torch.no_grad():
             now, real, fake = (self.target_head(x) for x in (x0, x0_real, x0_fake))
+            goal = real if end is None else self.target_head(end)
         return {
             "flow_dmd": dmd_loss(self.target_head(x0), dmd_gradient(now, real, fake)),
-            "flow_reg": nnf.mse_loss(self.student_head(x0), real),
+            "flow_reg": nnf.mse_loss(self.student_head(x0), goal),
         }
 
     @torch.no_grad()
@@ -50,8 +54,8 @@ class ReleasedMotionTerm(MotionTerms):
     """The authors' first release: the terms are formed without gradient, constants that train nothing."""
 
     @torch.no_grad()
-    def forward(self, x0: torch.Tensor, x0_real: torch.Tensor, x0_fake: torch.Tensor) -> dict[str, torch.Tensor]:
-        return super().forward(x0, x0_real, x0_fake)
+    def forward(self, *videos: torch.Tensor) -> dict[str, torch.Tensor]:
+        return super().forward(*videos)
 
 
 def motion_terms(settings: FlowMatching, row: Student, channels: int) -> MotionTerms | None:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from repro.config import Profile, Student
+from repro.config import Profile, Student, student_fit
 from repro.errors import ReproError
 from repro.models import weights
 from repro.models.wan import WanDiT
+from repro.training.causal import causal_task
 from repro.training.data import load_split, split_scenes
 from repro.training.dmd import Distillation, student_task
 from repro.training.loop import Task, run
@@ -34,17 +35,21 @@ def distillation_task(profile: Profile, row: Student, checkpoints: Path, work: P
     return student_task(distillation, captions, encoder, row, pairs)
 
 
+def many_step_task(profile: Profile, row: Student, checkpoints: Path, work: Path, device) -> Task:
+    """A copy of the teacher, under a causal mask."""
+    student, encoder = load_teacher(profile, checkpoints, device)
+    data = load_split("train", profile, checkpoints, work, device)
+    return causal_task(profile, row, data, student.requires_grad_(True).train(), encoder, device)
+
+
 def train_student(
     profile: Profile, row: Student, checkpoints: Path, work: Path, device, seed: int, max_seconds=None
 ) -> bool:
     """Train one row of students.csv; writes `<student>-s<seed>.safetensors`."""
-    if row.iterations is not None:
-        profile = profile.model_copy(
-            update={"dmd_fit": profile.dmd_fit.model_copy(update={"iterations": row.iterations})}
-        )
-    task = distillation_task(profile, row, checkpoints, work, device)
-    name = f"{row.student}-s{seed}"
-    done = run(task, profile.dmd_fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
+    fit, name = student_fit(profile, row), f"{row.student}-s{seed}"
+    build = many_step_task if row.many_step else distillation_task
+    task = build(profile.model_copy(update={row.fit_name: fit}), row, checkpoints, work, device)
+    done = run(task, fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
     if done or max_seconds is not None:
         meta = {"stage": "student", "seed": seed, "finished": done} | row.model_dump()
         weights.save(checkpoints / f"{name}.safetensors", task.ema["student"].state_dict(), meta)
