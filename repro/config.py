@@ -223,7 +223,8 @@ class Student(Section):
     flow: FlowTerm | None = None
     """The motion feature 𝓕 of the flow terms (Table 9); without one there are none."""
     gamma: PositiveFloat = 1.0
-    """Weight of the flow terms (eq. 12; Figure 5b)."""
+    """Weight of the flow terms (eq. 12). The paper does not print Figure 5b's eight values; the sheet has 0 (the
+    row without flow), 1/8, 1/4, 1/2, 1, 2, 4, 8."""
     reg_weight: float | None = Field(None, ge=0)
     """Overrides `dmd_fit.reg_weight` when given."""
     seeds: PositiveInt | None = None
