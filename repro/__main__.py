@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from repro.config import EvaluationSize, check_all, load_profile, load_runs, load_scale, load_students, load_systems
+from repro.config import (
+    EvaluationSize,
+    check_all,
+    for_student,
+    load_profile,
+    load_runs,
+    load_scale,
+    load_students,
+    load_systems,
+)
 from repro.errors import ReproError
 from repro.sources import load_needs
 
@@ -110,7 +119,7 @@ def train(
         case Stage.ode:
             from repro.training.ode_init import train_ode as function
         case Stage.student:
-            from repro.training.dmd import train_student
+            from repro.training.student import train_student
 
             row = _row(load_students(), student, "student", "students.csv")
             done = train_student(config, row, checkpoints, work, **arguments)
@@ -149,7 +158,8 @@ def evaluate(
 
     _torch(threads, device)
     row = _row(load_runs(), run, "run", "runs.csv")
-    measure(load_profile(profile, evaluation=evaluation), row, prompts, checkpoints, out, device)
+    config = for_student(load_profile(profile, evaluation=evaluation), load_students()[row.student])
+    measure(config, row, prompts, checkpoints, out, device)
 
 
 @app.command()
@@ -305,20 +315,20 @@ def numerics(
 def iterations(
     out: Annotated[Path, typer.Option(help="records, .json")],
     profile: ProfileName = "mini",
-    stages: Annotated[str, typer.Option(help="stages or students, separated by commas; all when not given")] = "",
+    stages: Annotated[str, typer.Option(help="stages or students, separated by commas; Table 5's when not given")] = "",
     device: Device = "cpu",
     threads: Threads = 0,
 ):
     """Count the FLOPs of a training iteration of every stage, and time a few on the device."""
-    from repro.evaluation.training_cost import stages as known
-    from repro.evaluation.training_cost import write_measured
+    from repro.evaluation.training_cost import FIXED_STAGES, write_measured
+    from repro.evaluation.training_cost import stages as shown
     from repro.files import require_writable
 
     require_writable(out.parent)
     _torch(threads, device)
-    names = stages.split(",") if stages else known()
+    names = stages.split(",") if stages else shown()
     for name in names:
-        _row(dict.fromkeys(known()), name, "stage", "students.csv")
+        _row(dict.fromkeys([*FIXED_STAGES, *load_students()]), name, "stage", "students.csv")
     write_measured(load_profile(profile), names, out, device)
 
 

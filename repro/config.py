@@ -101,6 +101,20 @@ class DmdFit(Fit):
     timestep_range: tuple[int, int] = (20, 980)
 
 
+class FlowMatching(Section):
+    """L_total of a student whose row names a motion feature (paper, eq. 12), and the training of that feature.
+
+    All of L_total is divided by lambda_spatial, so that rows with and without the motion terms have the
+    same spatial term: L_DMD + reg_weight·L_reg + γ(lambda_flow·L_flow_DMD + L_flow_reg) / lambda_spatial.
+    """
+
+    lambda_spatial: PositiveFloat = 4.0
+    lambda_flow: float = Field(4.0, ge=0)
+    lr: PositiveFloat = 1e-3
+    ema: float = Field(0.95, ge=0, lt=1)
+    """μ of the target head."""
+
+
 class Flow(Section):
     shift: PositiveFloat = 5.0
     guidance: float = 3.0
@@ -180,7 +194,9 @@ class Profile(Scale):
     tiny_fit: Fit
     teacher_fit: TeacherFit
     ode_fit: OdeFit
+    causal_fit: TeacherFit
     dmd_fit: DmdFit
+    flow_matching: FlowMatching = FlowMatching()
     evaluation: Evaluation
     full_evaluation: Evaluation
     """What published numbers rest on; takes the place of `evaluation` when asked for."""
@@ -189,15 +205,72 @@ class Profile(Scale):
     cost: Cost
 
 
-class Student(Section):
-    """One row of `students.csv`: how a student is distilled."""
+Forcing = Literal["teacher", "diffusion", "self", "diagonal", "pipelined"]
+MANY_STEP = ("diffusion", "pipelined")
+FlowTerm = Literal["raw", "difference", "correlation", "low_freq", "high_freq", "mlp", "conv_diff", "release_v1"]
 
-    student: str
-    forcing: CacheMode
-    schedule: str
+
+class Student(Section):
+    """One row of `students.csv`: how a causal model is distilled, or, without a schedule, trained for many steps."""
+
+    student: str = Field(pattern=r"^[a-z0-9_]+$")
+    forcing: Forcing
+    """What a chunk is conditioned on in training (paper, Figure 10); `pipelined`: on chunks up to four ahead of it."""
+    schedule: str | None = None
     window_frames: PositiveInt
     iterations: PositiveInt | None = None
-    """Overrides `dmd_fit.iterations` when given."""
+    """Overrides the iterations of `dmd_fit`, or of `causal_fit`, when given."""
+    chunk_frames: PositiveInt = 3
+    forcing_timestep: int = Field(FORCING_TIMESTEP, ge=0, le=1000)
+    """Nominal noise level of the chunks that `diagonal` forcing keeps (Figure 5a)."""
+    ground_truth_beyond: int | None = Field(None, ge=0)
+    """Chunks further back than this are ground truth in training (appendix C); never, when not given."""
+    flow: FlowTerm | None = None
+    """The motion feature 𝓕 of the flow terms (Table 9); without one there are none."""
+    gamma: PositiveFloat = 1.0
+    """Weight of the flow terms (eq. 12). The paper does not print Figure 5b's eight values; the sheet has 0 (the
+    row without flow), 1/8, 1/4, 1/2, 1, 2, 4, 8."""
+    reg_weight: float | None = Field(None, ge=0)
+    """Overrides `dmd_fit.reg_weight` when given."""
+    seeds: PositiveInt | None = None
+    """How many of the evaluation's training seeds this row is trained with; all, when not given."""
+
+    @model_validator(mode="after")
+    def _one_context(self):
+        if self.many_step and (self.forcing not in MANY_STEP or self.flow or self.reg_weight):
+            raise ValueError(
+                f"without a schedule a row is trained by flow matching: forcing must be one of {', '.join(MANY_STEP)} "
+                f"(it is {self.forcing}), and flow and reg_weight must be empty"
+            )
+        if self.forcing == "pipelined" and not self.many_step:
+            raise ValueError("pipelined forcing is for many-step models: leave schedule empty")
+        if self.ground_truth_beyond is not None and not self.rolls_out:
+            raise ValueError(f"{self.forcing} forcing has ground truth everywhere: leave ground_truth_beyond empty")
+        return self
+
+    @property
+    def many_step(self) -> bool:
+        """Is it trained by flow matching, and not distilled?"""
+        return self.schedule is None
+
+    @property
+    def fit_name(self) -> str:
+        """The profile's section that its training follows."""
+        return "causal_fit" if self.many_step else "dmd_fit"
+
+    @property
+    def rolls_out(self) -> bool:
+        """Is it trained on its own videos?"""
+        return self.forcing in ("self", "diagonal")
+
+    @property
+    def needs_truth(self) -> bool:
+        """Does its training read ground-truth latents?"""
+        return not self.rolls_out or self.ground_truth_beyond is not None
+
+    def training_seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of the evaluation's seeds that the row is trained with."""
+        return seeds[: self.seeds]
 
 
 class Run(Section):
@@ -377,6 +450,12 @@ def load_runs(config_dir: Path = CONFIG_DIR) -> dict[str, Run]:
     return load_rows(Path(config_dir) / "runs.csv", Run, "run_id")
 
 
+def students_of(table: str, config_dir: Path = CONFIG_DIR) -> dict[str, Student]:
+    """The students whose runs a table shows, in the order of students.csv."""
+    shown = {run.student for run in load_runs(config_dir).values() if table in run.tables.replace(";", " ").split()}
+    return {name: row for name, row in load_students(config_dir).items() if name in shown}
+
+
 def load_systems(config_dir: Path = CONFIG_DIR) -> dict[str, System]:
     return load_rows(Path(config_dir) / "headroom.csv", System, "system")
 
@@ -411,6 +490,27 @@ def load_devices(config_dir: Path = CONFIG_DIR) -> dict[str, Device]:
     return load_rows(Path(config_dir) / "devices.csv", Device, "device")
 
 
+def _whole_chunks(where: str, chunk_frames: int, window_frames: int, sink_frames: int = 0) -> None:
+    if window_frames % chunk_frames or sink_frames % chunk_frames:
+        raise ReproError(
+            f"{where}: window_frames {window_frames} and sink_frames {sink_frames} must be whole chunks of "
+            f"{chunk_frames}"
+        )
+
+
+def student_fit(profile: Profile, row: Student) -> Fit:
+    """How the profile trains the row."""
+    fit = getattr(profile, row.fit_name)
+    own = {"iterations": row.iterations, "reg_weight": row.reg_weight}
+    return fit.model_copy(update={key: value for key, value in own.items() if value is not None})
+
+
+def for_student(profile: Profile, row: Student) -> Profile:
+    """The profile with those training seeds alone that the student has."""
+    seeds = row.training_seeds(profile.evaluation.student_seeds)
+    return profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update={"student_seeds": seeds})})
+
+
 def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
     """Cross-check every row against the profile before any job starts."""
     students, runs = load_students(config_dir), load_runs(config_dir)
@@ -423,7 +523,10 @@ def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
                 f"{profile.world.heldout_clips} of world.heldout_clips: lower it"
             )
     for student in students.values():
-        Schedule.parse(student.schedule, profile.geometry.chunks)
+        chunks = profile.geometry.with_chunk_frames(student.chunk_frames).chunks
+        if not student.many_step:
+            Schedule.parse(student.schedule, chunks)
+        _whole_chunks(f"students.csv: student {student.student!r}", student.chunk_frames, student.window_frames)
     for run in runs.values():
         if run.student not in students:
             raise ReproError(
@@ -432,11 +535,7 @@ def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
             )
         geometry = profile.geometry.with_chunk_frames(run.chunk_frames)
         Schedule.parse(run.schedule, geometry.chunks, cycle=run.cycle, steps=run.steps)
-        if run.window_frames % run.chunk_frames or run.sink_frames % run.chunk_frames:
-            raise ReproError(
-                f"runs.csv: run {run.run_id!r}: window_frames {run.window_frames} and sink_frames "
-                f"{run.sink_frames} must be whole chunks of {run.chunk_frames}"
-            )
+        _whole_chunks(f"runs.csv: run {run.run_id!r}", run.chunk_frames, run.window_frames, run.sink_frames)
     for system in load_systems(config_dir).values():
         if system.trained_per_seed and system.source not in students:
             raise ReproError(

@@ -16,6 +16,7 @@ from repro.config import (
     load_runs,
     load_students,
     load_systems,
+    students_of,
 )
 from repro.errors import ReproError
 
@@ -129,7 +130,8 @@ def checkpoints(*names, of_run=False):
 def run_weights(run_id, seeds):
     """Names of the checkpoints that generating a run needs."""
     run = RUNS[run_id]
-    return [f"{run.student}-s{s}" for s in seeds] + [
+    trained = STUDENTS[run.student].training_seeds(seeds)
+    return [f"{run.student}-s{s}" for s in trained] + [
         "tiny" if run.decoder == "tiny" else "vae"
     ]
 
@@ -152,7 +154,9 @@ def weights(*names):
 def training_logs(wildcards):
     """What the logs come from: every stage's checkpoint, or the published logs."""
     if TRAIN:
-        students = [f"{name}-s{seed}" for name in STUDENTS for seed in SEEDS]
+        students = [
+            f"{name}-s{seed}" for name in students_of("table5") for seed in SEEDS
+        ]
         return weights("judge", "vae", "tiny", "teacher", "ode", *students)
     found = sorted(str(path) for path in Path(LOGS).glob("*/*.json*"))
     if not found:

@@ -25,7 +25,7 @@ rule iterations:
     params:
         # Another fit is measured again.
         scale=PROFILE.model_dump_json(exclude={"evaluation", "headroom", "timing"}),
-        students=[row.model_dump_json() for row in STUDENTS.values()],
+        students=[row.model_dump_json() for row in students_of("table5").values()],
         profile=PROFILE.name,
         device=DEVICE,
     message:

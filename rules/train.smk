@@ -121,10 +121,25 @@ rule train_student:
     resources:
         gpu=GPU,
     params:
-        row=lambda wildcards: STUDENTS[wildcards.student].model_dump_json(),
+        # Only what the row says: a new column retrains no old row.
+        row=lambda wildcards: STUDENTS[wildcards.student].model_dump_json(
+            exclude_defaults=True
+        ),
         settings=TRAIN_SETTINGS,
     message:
         "train student {wildcards.student}, seed {wildcards.seed}"
     shell:
         "python -m repro train student --student {wildcards.student} --seed {wildcards.seed}"
         " {params.settings} --threads {threads} > {log:q} 2>&1"
+
+
+# Every row of students.csv with its seeds; asked for by name alone.
+rule students:
+    input:
+        weights(
+            *(
+                f"{name}-s{seed}"
+                for name, row in STUDENTS.items()
+                for seed in row.training_seeds(SEEDS)
+            )
+        ),

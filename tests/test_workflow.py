@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from repro.config import ROOT, load_runs, load_students, load_systems
+from repro.config import ROOT, load_runs, load_students, load_systems, students_of
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 PARTS = ("Snakefile", "rules", "profiles", "config", "envs", "repro", "notebooks")
@@ -72,7 +72,7 @@ def test_smoke_plans_training_and_every_run(tree):
     jobs = planned(output)
     runs = sum("table5" in r.tables for r in load_runs().values())
     assert jobs["evaluate"] == runs
-    assert jobs["train_student"] == len(load_students())
+    assert jobs["train_student"] == len(students_of("table5"))
     assert {n: jobs[n] for n in ("train_judge", "prompts", "time", "table", "notebook")} == {
         "train_judge": 1, "prompts": 1, "time": 1, "table": 1, "notebook": 1,
     }  # fmt: skip
@@ -101,14 +101,23 @@ def test_headroom_measures_every_system_in_the_size_asked_for(tree):
     jobs = planned(output)
     assert jobs["measure_headroom"] == len(load_systems()) and jobs["headroom_notebook"] == 1
     # Full: two training seeds of each student.
-    assert jobs["train_student"] == 2 * len(load_students())
+    assert jobs["train_student"] == 2 * len(students_of("table5"))
+
+
+def test_the_ablations_students_are_trained_when_asked_for(tree):
+    """All rows with one seed; with the full evaluation's two, those with `seeds` 1 keep theirs."""
+    rows = load_students().values()
+    for evaluation, seeds in (("default", 1), ("full", 2)):
+        code, output = snakemake(tree, "-n", "students", **SMOKE, evaluation=evaluation)
+        assert code == 0, output
+        assert planned(output)["train_student"] == sum(min(seeds, r.seeds or seeds) for r in rows)
 
 
 def test_cost_trains_what_has_no_logs_and_refuses_where_it_may_not(tree, given):
     code, output = snakemake(tree, "-n", "cost", **SMOKE)
     assert code == 0, output
     jobs = planned(output)
-    assert jobs["train_student"] == len(load_students())
+    assert jobs["train_student"] == len(students_of("table5"))
     assert jobs["iterations"] == jobs["cost_table"] == jobs["cost_notebook"] == 1
     code, output = snakemake(tree, "-n", "cost", checkpoints=given)
     assert code == 1 and "holds no training log: train your own with --config train=true" in output
@@ -209,7 +218,7 @@ def test_smoke_end_to_end(tmp_path):
     assert all((out / "tables" / f"table5.{kind}").stat().st_size for kind in ("md", "html", "tex"))
     assert set(pd.read_csv(out / "metrics.csv")["run_id"]) == set(runs)
     assert (out / "notebooks" / "table5.ipynb").is_file()
-    assert len(list((out / "logs").rglob("*.log"))) == 4 + len(runs) + 5 + len(load_students())
+    assert len(list((out / "logs").rglob("*.log"))) == 4 + len(runs) + 5 + len(students_of("table5"))
 
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file() and p.name != ".lock"}
     code, output = snakemake(tree, "table5", **SMOKE)

@@ -14,11 +14,12 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from repro.config import DmdFit, Fit, Profile, load_students
+from repro.config import DmdFit, Fit, Profile, load_students, student_fit, students_of
 from repro.models import presets, text_encoder, vae
 from repro.models.wan import WanDiT
 from repro.reporting import records
 from repro.training.autoencoder import Windows, phase, tiny_task, vae_task
+from repro.training.causal import causal_task
 from repro.training.data import Split, split_scenes
 from repro.training.dmd import Distillation, student_task
 from repro.training.judge import judge_task
@@ -31,16 +32,15 @@ FIXED_STAGES = ("judge", "vae", "tiny", "teacher", "ode")
 
 
 def stages() -> list[str]:
-    """Names of all stages, in the order in which they are trained; a student's is its row's."""
-    return [*FIXED_STAGES, *load_students()]
+    """Names of the stages behind Table 5, in the order in which they are trained; a student's is its row's."""
+    return [*FIXED_STAGES, *students_of("table5")]
 
 
 def stage_fit(profile: Profile, stage: str) -> Fit:
     """How the profile trains a stage."""
     if stage in FIXED_STAGES:
         return getattr(profile, f"{stage}_fit")
-    iterations = load_students()[stage].iterations
-    return profile.dmd_fit if iterations is None else profile.dmd_fit.model_copy(update={"iterations": iterations})
+    return student_fit(profile, load_students()[stage])
 
 
 class Kind(NamedTuple):
@@ -74,7 +74,7 @@ def shrunk(profile: Profile, stage: str, batch: int) -> Profile:
     fit = stage_fit(profile, stage).model_copy(update={"batch": batch})
     if isinstance(fit, DmdFit):
         fit = fit.model_copy(update={"critic_warmup": 1})
-    name = f"{stage}_fit" if stage in FIXED_STAGES else "dmd_fit"
+    name = f"{stage}_fit" if stage in FIXED_STAGES else load_students()[stage].fit_name
     return profile.model_copy(update={name: fit, "world": profile.world.model_copy(update={"train_clips": 8})})
 
 
@@ -103,12 +103,15 @@ def build_task(profile: Profile, stage: str, device) -> Task:
             data = {"states": latents, "text": encoder(captions).float()}
         return ode_task(profile, data, networks[0], device)
     row = load_students()[stage]
+    if row.many_step:
+        return causal_task(profile, row, Split(latents[:, 0], captions), networks[0], encoder, device)
     student, critic, teacher = (compile_blocks(n, device) for n in networks)
     return student_task(
         Distillation(profile, row, student, critic, teacher.requires_grad_(False).eval(), device),
         captions,
         encoder,
         row,
+        latents=latents[:, 0] if row.needs_truth else None,
     )
 
 

@@ -139,10 +139,10 @@ class HistoryCache(KVCache):
         first = max(0, self.chunk + 1 - self.reach)
         return slice(first * self.chunk_tokens, (self.chunk + 1) * self.chunk_tokens)
 
-    def last_rows(self, count: int) -> "HistoryCache":
-        """The same memory, narrowed to the last `count` videos of the batch."""
+    def rows(self, start: int, stop: int) -> "HistoryCache":
+        """The same memory, narrowed to some videos of the batch."""
         part = copy(self)
-        part.batch, part.k_LBTNH, part.v_LBTNH = count, self.k_LBTNH[:, -count:], self.v_LBTNH[:, -count:]
+        part.batch, part.k_LBTNH, part.v_LBTNH = stop - start, self.k_LBTNH[:, start:stop], self.v_LBTNH[:, start:stop]
         return part
 
     def append_to(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,3 +151,48 @@ class HistoryCache(KVCache):
             torch.cat([k_BTNH.to(self.k_LBTNH.dtype), self.k_LBTNH[layer]], 1),
             torch.cat([v_BTNH.to(self.v_LBTNH.dtype), self.v_LBTNH[layer]], 1),
         )
+
+
+class WholeVideo:
+    """Stands for the cache in one forward over a whole video (with a causal mask): fills every chunk's slot."""
+
+    def __init__(self, history: HistoryCache):
+        self.history = history
+
+    def update(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.history.k_LBTNH[layer], self.history.v_LBTNH[layer] = k_BTNH.detach(), v_BTNH.detach()
+        return k_BTNH, v_BTNH
+
+
+class AnchoredHistory(HistoryCache):
+    """A history whose chunks more than `beyond` back are seen as another one, `truth`, keeps them."""
+
+    def __init__(
+        self, truth: HistoryCache, beyond: int, config, geometry: Geometry, batch: int, window_frames: int, **kw
+    ):
+        super().__init__(config, geometry, batch, window_frames, **kw)
+        self.truth, self.beyond = truth, beyond
+
+    @property
+    def seen(self) -> slice:
+        """Tokens of the own chunks that are near enough."""
+        near = max(0, self.chunk - self.beyond) * self.chunk_tokens
+        window = super().seen
+        return slice(max(window.start, near), window.stop)
+
+    def rows(self, start: int, stop: int) -> "AnchoredHistory":
+        part = super().rows(start, stop)
+        part.truth = self.truth.rows(start, stop)
+        return part
+
+    def update(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        k, v = super().update(layer, k_BTNH, v_BTNH)
+        far = slice(super().seen.start, self.seen.start)
+        return torch.cat([self.truth.k_LBTNH[layer][:, far], k], 1), torch.cat(
+            [self.truth.v_LBTNH[layer][:, far], v], 1
+        )
+
+    def append_to(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The given keys and values, the kept ones, then the truth's (mask: `wan.anchored_mask`)."""
+        k, v = super().append_to(layer, k_BTNH, v_BTNH)
+        return torch.cat([k, self.truth.k_LBTNH[layer]], 1), torch.cat([v, self.truth.v_LBTNH[layer]], 1)

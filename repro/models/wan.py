@@ -279,3 +279,11 @@ def rollout_mask(geometry: Geometry, window_frames: int, device="cpu") -> torch.
     whole = block_causal_mask(geometry, window_frames, device=device)
     itself = whole & whole.T
     return torch.cat([itself, whole & ~itself], dim=1)
+
+
+def anchored_mask(geometry: Geometry, window_frames: int, beyond: int, device="cpu") -> torch.Tensor:
+    """Boolean [T, 3T] for a forward with an `AnchoredHistory`: itself, the kept chunks, then the truth's far ones."""
+    whole = block_causal_mask(geometry, window_frames, device=device)
+    near = whole & block_causal_mask(geometry, (beyond + 1) * geometry.chunk_frames, device=device)
+    itself = whole & whole.T
+    return torch.cat([itself, near & ~itself, whole & ~near], dim=1)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from repro.config import Profile
 from repro.files import write_atomic
+from repro.models import vae, weights
 from repro.world import render, scene
 
 
@@ -38,7 +39,7 @@ def pixel_pool(scenes: list, profile: Profile, device, step: int = 1, batch: int
 
 
 @torch.no_grad()
-def encode_split(name: str, profile: Profile, vae, work: Path, device, batch: int = 32) -> Split:
+def encode_split(name: str, profile: Profile, codec, work: Path, device, batch: int = 32) -> Split:
     """Render and encode a split; read back from `work` when it has been done before."""
     path = Path(work) / f"latents-{name}.safetensors"
     scenes = split_scenes(name, profile)
@@ -49,7 +50,14 @@ def encode_split(name: str, profile: Profile, vae, work: Path, device, batch: in
     for start in track(range(0, len(scenes), batch), f"encode {name}"):
         video = render.render(scenes[start : start + batch], profile.geometry, device).float() / 255
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=torch.device(device).type == "cuda"):
-            rows.append(vae.encode(video).to(torch.bfloat16))
+            rows.append(codec.encode(video).to(torch.bfloat16))
     latents = torch.cat(rows)
     write_atomic(path, lambda p: save_file({"latents": latents.cpu()}, p))
     return Split(latents, captions)
+
+
+def load_split(name: str, profile: Profile, checkpoints: Path, work: Path, device) -> Split:
+    """A split as the trained autoencoder encodes it."""
+    codec = vae.build(profile)
+    weights.load_into(codec, checkpoints / "vae.safetensors")
+    return encode_split(name, profile, codec.to(device).eval(), work, device)

@@ -1,6 +1,7 @@
 """Stage 2: the causal student learns x0 from the teacher's ODE trajectories (CausVid; METHOD.md, Training 2)."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from rich.progress import track
@@ -53,6 +54,23 @@ def trajectories(profile: Profile, teacher: WanDiT, encoder, work: Path, device,
     data = {"states": torch.cat(states), "text": torch.cat(texts)}
     write_atomic(path, lambda p: save_file({k: v.cpu() for k, v in data.items()}, p))
     return data
+
+
+class Pairs(NamedTuple):
+    """Where the teacher's guided ODE started and ended, [N, F, C, H, W] each, and the text [N, L, E]."""
+
+    noise: torch.Tensor
+    end: torch.Tensor
+    text: torch.Tensor
+
+    def rows(self, rows: torch.Tensor) -> "Pairs":
+        return Pairs(*(t[rows].float() for t in self))
+
+
+def teacher_pairs(profile: Profile, teacher: WanDiT, encoder, work: Path, device) -> Pairs:
+    """Ends of the trajectories that stage 2 made, the same for every training seed."""
+    data = trajectories(profile, teacher, encoder, work, device, seed=0)
+    return Pairs(data["states"][:, 0].clone(), data["states"][:, -1].clone(), data["text"])
 
 
 def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:

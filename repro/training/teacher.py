@@ -1,16 +1,17 @@
 """Stage 1: the bidirectional teacher, by flow matching with text dropout (METHOD.md, Training 1)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as nnf
 
-from repro.config import Profile
+from repro.config import Profile, TeacherFit
 from repro.flow import TIMESTEPS, add_noise, shift_sigma, velocity
-from repro.models import presets, text_encoder, vae, weights
+from repro.models import presets, text_encoder, weights
 from repro.models.wan import WanDiT
 from repro.training.capture import captured
-from repro.training.data import Split, encode_split
+from repro.training.data import Split, load_split
 from repro.training.loop import Task, ema_copy, generator_for, run
 from repro.training.optimizer import muon
 
@@ -48,6 +49,24 @@ def flow_matching_loss(
     return nnf.mse_loss(model(x, timestep_BF, context).float(), velocity(x0_BFCHW, noise))
 
 
+def draw_clips(
+    data: Split, fit: TeacherFit, levels: Callable[[int, torch.Generator], torch.Tensor], generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A batch of clean clips, noise, shifted noise levels, and caption numbers; a dropped text has the number N."""
+    device = data.latents.device
+    rows = torch.randint(len(data), (fit.batch,), generator=generator, device=device)
+    x0 = data.latents[rows].float()
+    dropped = torch.rand(fit.batch, generator=generator, device=device) < fit.text_dropout
+    sigma = shift_sigma(levels(fit.batch, generator), fit.train_shift)
+    noise = torch.randn(x0.shape, generator=generator, device=device)
+    return x0, noise, sigma, torch.where(dropped, len(data), rows)
+
+
+def one_level(batch: int, generator: torch.Generator) -> torch.Tensor:
+    """Noise levels [B], uniform: one for all frames of a video."""
+    return torch.rand(batch, generator=generator, device=generator.device)
+
+
 def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
     fit = profile.teacher_fit
     model = WanDiT(presets.from_profile(profile))
@@ -58,7 +77,6 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
     compile_blocks(model, device)
     tokens = encoder.tokenize([*data.captions, ""])
     ids, mask = (t.to(device) for t in tokens)
-    null = len(data)
     optimizer = muon([model, encoder], fit, EDGES)
 
     def losses(x0, noise, sigma, ids_BL, mask_BL) -> dict:
@@ -69,12 +87,7 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
     gradients = captured(losses, [*model.parameters(), *encoder.parameters()], device)
 
     def step(iteration: int, generator: torch.Generator) -> dict:
-        rows = torch.randint(len(data), (fit.batch,), generator=generator, device=device)
-        x0 = data.latents[rows].float()
-        dropped = torch.rand(fit.batch, generator=generator, device=device) < fit.text_dropout
-        rows = torch.where(dropped, null, rows)
-        sigma = shift_sigma(torch.rand(fit.batch, generator=generator, device=device), fit.train_shift)
-        noise = torch.randn(x0.shape, generator=generator, device=device)
+        x0, noise, sigma, rows = draw_clips(data, fit, one_level, generator)
         scalars = gradients(x0, noise, sigma, ids[rows], mask[rows])
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
@@ -89,9 +102,7 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
 
 
 def train_teacher(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
-    codec = vae.build(profile)
-    weights.load_into(codec, checkpoints / "vae.safetensors")
-    data = encode_split("train", profile, codec.to(device).eval(), work, device)
+    data = load_split("train", profile, checkpoints, work, device)
     task = teacher_task(profile, data, device, seed)
     done = run(task, profile.teacher_fit, work / "teacher", seed=seed, device=device, max_seconds=max_seconds)
     if done or max_seconds is not None:

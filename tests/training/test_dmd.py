@@ -1,4 +1,4 @@
-"""DMD: gradient, exits, who receives gradient, resumption."""
+"""DMD: gradient, exits, what each loss term moves, resumption."""
 
 import pytest
 import torch
@@ -6,20 +6,13 @@ import torch
 from repro.config import load_students
 from repro.flow import add_noise, nominal_to_sigma, x0_from_velocity
 from repro.generation.noise import prompt_noise, stream_noise
-from repro.models.wan import WanDiT
 from repro.schedule import Schedule
-from repro.training import dmd
-from repro.training.dmd import (
-    Distillation,
-    Pairs,
-    dmd_gradient,
-    dmd_loss,
-    random_exits,
-    score_sigma,
-    started_from,
-    student_task,
-)
+from repro.training import forcing
+from repro.training.dmd import score_sigma, student_task
+from repro.training.forcing import random_exits, started_from
 from repro.training.loop import ema_copy, generator_for, run
+from repro.training.losses import dmd_gradient, dmd_loss
+from repro.training.ode_init import Pairs
 
 
 def test_gradient_formula_and_loss_agree():
@@ -52,17 +45,8 @@ def test_score_noise_levels_are_clamped(smoke):
 
 
 @pytest.fixture
-def distillation(smoke, untrained):
-    def copy():
-        model = WanDiT(untrained.config)
-        model.load_state_dict(untrained.state_dict())
-        return model
-
-    critic, teacher = copy(), copy()
-    with torch.no_grad():
-        teacher.proj_out.weight.mul_(1.5)
-    row = load_students()["diagonal"]
-    return Distillation(smoke, row, copy(), critic, teacher.requires_grad_(False), "cpu")
+def distillation(distil):
+    return distil()
 
 
 @pytest.fixture
@@ -77,7 +61,7 @@ def made(distillation, pairs, text):
     """A rollout whose generator's share starts from the first pairs."""
     fit = distillation.fit
     texts = torch.cat([text.repeat(fit.critic_updates, 1, 1), pairs.text[: fit.batch]])
-    return distillation.generate(texts, generator_for(3), pairs.noise[: fit.batch])
+    return distillation.generate(texts, generator_for(3), start=pairs.noise[: fit.batch])
 
 
 def test_the_generators_videos_start_from_the_teachers_noise(smoke, pairs):
@@ -94,9 +78,8 @@ def test_the_generators_videos_start_from_the_teachers_noise(smoke, pairs):
 def test_regression_pulls_towards_the_teachers_end(distillation, made, pairs, text):
     """With a zero DMD gradient the loss is the weighted squared error to the end, and nothing else."""
     fit = distillation.fit = distillation.fit.model_copy(update={"reg_weight": 0.25})
-    x, sigma, texts, gradient = distillation.generator_batch(made, text * 0, generator_for(0))
-    end = pairs.end[: fit.batch]
-    out = distillation.generator_loss(x, sigma, texts, gradient * 0, end)
+    scored, end = distillation.generator_batch(made, text * 0, generator_for(0)), pairs.end[: fit.batch]
+    out = distillation.generator_loss(*scored._replace(gradient=scored.gradient * 0), end)
     expected = (made.x0[-fit.batch :] - end).square().mean()
     torch.testing.assert_close(out["loss"], fit.reg_weight * expected, atol=1e-4, rtol=1e-4)
 
@@ -121,12 +104,13 @@ def test_each_loss_reaches_exactly_its_network(distillation, made, pairs, text):
 def test_a_video_goes_on_with_the_prediction_of_its_exit(smoke, distillation, text, monkeypatch):
     """All exit at once: every later step of the first chunk re-noises that first prediction, not its own."""
     texts = text.repeat(distillation.fit.critic_updates + 1, 1, 1)
-    noise, seen, forward = prompt_noise(0, range(len(texts)), smoke.geometry), [], distillation.forward
-    monkeypatch.setattr(dmd, "stream_noise", lambda *_: noise)
-    monkeypatch.setattr(dmd, "random_exits", lambda schedule, batch, _: torch.zeros(batch, schedule.chunks).long())
-    distillation.forward = lambda x, *a, **k: seen.append(x.clone()) or forward(x, *a, **k)
-    made = distillation.generate(texts, generator_for(0))
-    kept, timesteps = made.x0[:, : smoke.geometry.chunk_frames], distillation.schedule.timesteps(0)
+    noise, seen, videos = prompt_noise(0, range(len(texts)), smoke.geometry), [], distillation.generate
+    monkeypatch.setattr(forcing, "stream_noise", lambda *_: noise)
+    monkeypatch.setattr(forcing, "random_exits", lambda schedule, batch, _: torch.zeros(batch, schedule.chunks).long())
+    forward = videos.forward
+    videos.forward = lambda x, *a, **k: seen.append(x.clone()) or forward(x, *a, **k)
+    made = videos(texts, generator_for(0))
+    kept, timesteps = made.x0[:, : smoke.geometry.chunk_frames], videos.context.schedule.timesteps(0)
     assert len(timesteps) == 4 and made.sigma_BF.eq(1).all()
     for step, timestep in enumerate(timesteps[1:], start=1):
         sigma = nominal_to_sigma(timestep, smoke.flow.shift)
@@ -148,8 +132,8 @@ def test_exit_steps_repeated_together_equal_the_rollout(distillation, made):
         made.x,
         made.sigma_BF * 1000,
         student.text_context(made.text_BLE),
-        history=distillation.history,
-        mask=distillation.mask,
+        history=distillation.generate.history,
+        mask=distillation.generate.mask,
     )
     assert len(made.sigma_BF.unique()) > 2
     torch.testing.assert_close(x0_from_velocity(made.x, v, made.sigma_BF), made.x0, atol=1e-4, rtol=1e-4)

@@ -28,7 +28,7 @@ from repro.models.wan import WanDiT
 from repro.training import journal, loop
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["repro.training.dmd", "torch._dynamo", "transformers.models.umt5.modeling_umt5"])
+PROCESSES.set_forkserver_preload(["repro.training.student", "torch._dynamo", "transformers.models.umt5.modeling_umt5"])
 ITERATIONS, SAVE_EVERY = 24, 3
 
 

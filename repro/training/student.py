@@ -1,0 +1,56 @@
+"""The students of students.csv: what a row starts from, trains on and leaves."""
+
+from pathlib import Path
+
+from repro.config import Profile, Student, student_fit
+from repro.errors import ReproError
+from repro.models import weights
+from repro.models.wan import WanDiT
+from repro.training.causal import causal_task
+from repro.training.data import load_split, split_scenes
+from repro.training.dmd import Distillation, student_task
+from repro.training.loop import Task, run
+from repro.training.ode_init import teacher_pairs
+from repro.training.teacher import compile_blocks, load_teacher
+
+
+def distillation_task(profile: Profile, row: Student, checkpoints: Path, work: Path, device) -> Task:
+    """Student from stage 2, critic from the teacher, and what the row's losses need besides."""
+    if row.needs_truth and profile.dmd_fit.reg_weight:
+        raise ReproError(
+            f"student {row.student!r} trains on ground truth, and L_reg needs videos that start from the teacher's "
+            f"noise: set dmd_fit.reg_weight to 0 (it is {profile.dmd_fit.reg_weight})"
+        )
+    teacher, encoder = load_teacher(profile, checkpoints, device)
+    student, critic = WanDiT(teacher.config), WanDiT(teacher.config)
+    weights.load_into(student, checkpoints / "ode.safetensors")
+    weights.load_into(critic, checkpoints / "teacher.safetensors")
+    networks = (compile_blocks(network.to(device), device) for network in (student, critic, teacher))
+    distillation = Distillation(profile, row, *networks, device)
+    if row.needs_truth:
+        data = load_split("train", profile, checkpoints, work, device)
+        return student_task(distillation, data.captions, encoder, row, latents=data.latents)
+    captions = [s.caption for s in split_scenes("train", profile)]
+    pairs = teacher_pairs(profile, teacher, encoder, work, device) if profile.dmd_fit.reg_weight else None
+    return student_task(distillation, captions, encoder, row, pairs)
+
+
+def many_step_task(profile: Profile, row: Student, checkpoints: Path, work: Path, device) -> Task:
+    """A copy of the teacher, under a causal mask."""
+    student, encoder = load_teacher(profile, checkpoints, device)
+    data = load_split("train", profile, checkpoints, work, device)
+    return causal_task(profile, row, data, student.requires_grad_(True).train(), encoder, device)
+
+
+def train_student(
+    profile: Profile, row: Student, checkpoints: Path, work: Path, device, seed: int, max_seconds=None
+) -> bool:
+    """Train one row of students.csv; writes `<student>-s<seed>.safetensors`."""
+    fit, name = student_fit(profile, row), f"{row.student}-s{seed}"
+    build = many_step_task if row.many_step else distillation_task
+    task = build(profile.model_copy(update={row.fit_name: fit}), row, checkpoints, work, device)
+    done = run(task, fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
+    if done or max_seconds is not None:
+        meta = {"stage": "student", "seed": seed, "finished": done} | row.model_dump()
+        weights.save(checkpoints / f"{name}.safetensors", task.ema["student"].state_dict(), meta)
+    return done
