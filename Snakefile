@@ -3,6 +3,7 @@
 # snakemake table5 --config profile=smoke              everything at toy size, training included
 # snakemake cost                                       what training costs, stage by stage
 # snakemake table5 --config train=true device=cuda     train mini's checkpoints first
+# snakemake speed --config profile=wan                 timing at paper scale; device=cuda measures it here
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -18,56 +19,54 @@ PENDING = sorted({f"table{n}" for n in range(1, 10)} - set(LANDED)) + [
 include: "rules/common.smk"
 
 
-if TRAIN:
-
-    include: "rules/train.smk"
-
-
-include: "rules/data.smk"
-include: "rules/evaluate.smk"
-include: "rules/timing.smk"
-include: "rules/validity.smk"
-include: "rules/headroom.smk"
-include: "rules/report.smk"
-include: "rules/cost.smk"
-
-
 onstart:
     hold_lock()
 
 
-rule all:
-    default_target: True
-    input:
-        report_files(5),
-        validity_files(),
+if TIMED_ONLY:
 
+    include: "rules/speed.smk"
 
-rule table5:
-    input:
-        report_files(5),
+else:
 
+    if TRAIN:
 
-rule validity:
-    input:
-        validity_files(),
+        include: "rules/train.smk"
+    include: "rules/data.smk"
+    include: "rules/evaluate.smk"
+    include: "rules/timing.smk"
+    include: "rules/validity.smk"
+    include: "rules/headroom.smk"
+    include: "rules/report.smk"
+    include: "rules/cost.smk"
 
-
-rule headroom:
-    input:
-        headroom_files(),
-
-
-rule cost:
-    input:
-        rules.cost_table.output,
-        rules.cost_notebook.output,
-
-
-for target in PENDING:
-
-    rule:
-        name:
-            target
+    rule all:
+        default_target: True
         input:
-            not_landed(target),
+            report_files(5),
+            validity_files(),
+
+    rule table5:
+        input:
+            report_files(5),
+
+    rule validity:
+        input:
+            validity_files(),
+
+    rule headroom:
+        input:
+            headroom_files(),
+
+    rule cost:
+        input:
+            rules.cost_table.output,
+            rules.cost_notebook.output,
+
+    for target in PENDING:
+
+        rule:
+            name:
+                target
+            input:
+                not_landed(target),

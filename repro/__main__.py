@@ -294,6 +294,18 @@ def speed(
 
 
 @app.command()
+def speed_tables(
+    folder: Annotated[Path, typer.Option("--records", help="folder of records that speed and numerics wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/*.{csv,md,html,tex}")],
+):
+    """Tables of speed: the paper's value, ours, their ratio; the ladder; the errors."""
+    from repro.reporting.speed import build
+
+    for path in build(folder, out):
+        typer.echo(path)
+
+
+@app.command()
 def numerics(
     out: Annotated[Path, typer.Option(help="records, .json")],
     engines: Annotated[str, typer.Option(help="rows of engines.csv, separated by commas")] = "eager,fast,fp8",
@@ -387,11 +399,14 @@ def notebook(
 def publish(
     results: Annotated[Path, typer.Option(help="results folder of a profile, such as results/mini")],
     out: Annotated[Path, typer.Option(help="folder under results/published")],
+    kind: Annotated[str, typer.Option(help="world, or speed for a profile that is timed only")] = "world",
 ):
     """Copy tables, figures, notebooks and their records to results/published."""
+    from repro.reporting.publish import PARTS
     from repro.reporting.publish import publish as copy
 
-    typer.echo(f"{len(copy(results, out))} files copied to {out}")
+    _row(PARTS, kind, "kind", "this verb")
+    typer.echo(f"{len(copy(results, out, kind))} files copied to {out}")
 
 
 @app.command()

@@ -11,9 +11,11 @@ from snakemake.exceptions import WorkflowError
 
 from repro.config import (
     EvaluationSize,
+    Profile,
     check_all,
     load_profile,
     load_runs,
+    load_scale,
     load_students,
     load_systems,
     students_of,
@@ -92,6 +94,18 @@ def not_landed(target):
     def stop(wildcards):
         raise WorkflowError(
             f"{target} has not landed yet: the targets that work are {', '.join(LANDED)}"
+        )
+
+    return stop
+
+
+def not_measured(table):
+    """Input function that stops the planning of a table of speed that no published record has."""
+
+    def stop(wildcards):
+        raise WorkflowError(
+            f"{table} of profile {PROFILE.name} has no published record yet: measure it on a GPU with "
+            f"--config profile={PROFILE.name} device=cuda"
         )
 
     return stop
@@ -213,18 +227,22 @@ os.environ |= {
 config = read_config(config)
 try:
     PROFILE, RUNS, STUDENTS, SYSTEMS = (
-        load_profile(config["profile"], evaluation=config["evaluation"]),
+        load_scale(config["profile"]),
         load_runs(),
         load_students(),
         load_systems(),
     )
-    check_all(PROFILE)
+    # A scale without a world is timed only.
+    TIMED_ONLY = not isinstance(PROFILE, Profile)
+    if not TIMED_ONLY:
+        PROFILE = load_profile(config["profile"], evaluation=config["evaluation"])
+        check_all(PROFILE)
 except ReproError as error:
     raise WorkflowError(str(error)) from None
 
 DEVICE = config["device"]
 GPU = int(DEVICE.startswith("cuda"))
-SEEDS = PROFILE.evaluation.student_seeds
+SEEDS = () if TIMED_ONLY else PROFILE.evaluation.student_seeds
 SUFFIX = "" if config["evaluation"] == "default" else f"-{config['evaluation']}"
 OUT = f"{config['results']}/{PROFILE.name}{SUFFIX}"
 # The smoke profile ships no checkpoints: it makes its own unless it is given some.

@@ -6,7 +6,7 @@ from pathlib import Path
 from repro.errors import ReproError
 from repro.files import write_atomic
 
-PARTS = (
+WORLD_PARTS = (
     "metrics.csv",
     "tables/*",
     "figures/*.png",
@@ -26,18 +26,21 @@ PARTS = (
     "training/*/run.json",
     "cost/*.json",
 )
-OPTIONAL = ("training", "cost")
-"""Parts of runs that trained, or of the target `cost`."""
+SPEED_PARTS = ("speed/*.json", "tables/*", "figures/*.png", "notebooks/*.ipynb")
+PARTS = {"world": WORLD_PARTS, "speed": SPEED_PARTS}
+"""What a profile with a world publishes, and one that is timed only."""
+OPTIONAL = ("training", "cost", "speed")
+"""Parts of runs that trained, of the target `cost`, or of a machine with a GPU."""
 MAX_BYTES = 2_000_000
 
 
-def publish(results: Path, out: Path) -> list[Path]:
-    """Copy every file of `PARTS`; returns their paths in `out`. Checkpoints and clips are not copied.
+def publish(results: Path, out: Path, kind: str = "world") -> list[Path]:
+    """Copy every file of a kind's `PARTS`; returns their paths in `out`. Checkpoints and clips are not copied.
 
     Raises ReproError where a part that every run makes is missing, or a file is too large for a repository.
     """
     results, found = Path(results), []
-    for part in PARTS:
+    for part in PARTS[kind]:
         files = sorted(p for p in results.glob(part) if p.is_file())
         if not files and not part.startswith(OPTIONAL):
             raise ReproError(f"{results} has no {part}: run the workflow first, snakemake --cores all publish")

@@ -1,0 +1,258 @@
+"""Records of `speed` and `numerics` → tables with the paper's value, ours and their ratio.
+
+Weights were random: the tables speak of time and memory, and of rounding.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from repro.config import CONFIG_DIR
+from repro.errors import ReproError
+from repro.evaluation.speed import load_speed, rows_of
+from repro.files import write_text
+from repro.reporting import paper, records, render
+from repro.reporting.render import DASH, Document, Section, significant, with_range
+
+RANDOM = "Random weights: speed and memory do not depend on their values, and nothing here speaks of quality."
+PREDICTED = (
+    "Predictions were written down from counted operations and the measured rates of single kernels, before the ladder "
+    "was first run."
+)
+METRICS = {
+    "throughput_fps": "Throughput, frame/s",
+    "in_flight_latency_s": "In-flight latency, s",
+    "first_frame_latency_s": "First-frame latency, s",
+    "total_s": "Whole video, s",
+    "decode_s": "Decoding, s",
+    "memory_gb": "Peak memory, GB",
+    "share_of_peak": "Share of bf16 peak, %",
+}
+PRINTED_AS = {"decode_s": "decoding_s"}
+"""Our metric → the paper's name, where they differ."""
+SPEED_TABLES = {
+    "table1": ("throughput_fps", "first_frame_latency_s"),
+    "table3": ("in_flight_latency_s", "throughput_fps", "first_frame_latency_s"),
+    "table4": ("in_flight_latency_s", "memory_gb"),
+    "table5": ("in_flight_latency_s", "throughput_fps", "first_frame_latency_s"),
+    "table6": ("in_flight_latency_s", "throughput_fps", "first_frame_latency_s"),
+    "table7": ("throughput_fps", "first_frame_latency_s"),
+    "table8": ("decode_s", "throughput_fps"),
+}
+LADDER = ("total_s", "throughput_fps", "in_flight_latency_s", "first_frame_latency_s", "memory_gb")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Records of a folder by (row, metric), of one device."""
+
+    records: dict[tuple[str, str], records.Record]
+    numerics: list[records.Record]
+    device: str
+
+    def rows(self, table: str) -> list[str]:
+        """Rows of speed.csv that belong to a table and were measured."""
+        return [r.row for r in rows_of([table]) if (r.row, "total_s") in self.records]
+
+    def complete(self, table: str) -> bool:
+        """Every row was measured: half a table would be read as a whole one."""
+        return len(self.rows(table)) == len(rows_of([table]))
+
+    def value(self, row: str, metric: str) -> float | None:
+        found = self.records.get((row, metric))
+        return None if found is None else found.value
+
+
+def load(folder: Path) -> Measured:
+    """Every `*.json` of a folder. Raises ReproError where there is none, and for devices that differ."""
+    paths = sorted(Path(folder).glob("*.json"))
+    if not paths:
+        raise ReproError(f"{folder} holds no records: measure them with python -m repro speed, on a GPU")
+    found = [r for p in paths for r in records.read(p)]
+    devices = sorted({r.device for r in found})
+    if len(devices) > 1:
+        raise ReproError(f"{folder} mixes devices ({', '.join(devices)}): keep one folder for each")
+    known = load_speed()
+    timed = {(r.run_id, r.metric): r for r in found if r.run_id in known}
+    return Measured(timed, [r for r in found if r.run_id not in known], devices[0])
+
+
+def frame(measured: Measured, table: str, config_dir: Path = CONFIG_DIR) -> pd.DataFrame:
+    """One row a configuration: settings, `<metric>`, `_low`, `_high`, `_n`, and `_paper`, `_ratio` where printed."""
+    printed, sheet, rows = paper.table(int(table[5:]), config_dir), load_speed(config_dir), []
+    for name in measured.rows(table):
+        config = sheet[name]
+        row = {"row": name, "schedule": config.schedule, "mode": config.cache, "window_frames": config.window_frames}
+        row |= {m: measured.value(name, m) for m in ("paper_nfe", "forwards")}
+        for metric in (*SPEED_TABLES[table], "share_of_peak"):
+            found = measured.records.get((name, metric))
+            if found is None:
+                continue
+            row |= {
+                metric: found.value,
+                f"{metric}_low": found.low,
+                f"{metric}_high": found.high,
+                f"{metric}_n": found.n,
+            }
+            cell = printed.get((name, PRINTED_AS.get(metric, metric)))
+            if cell is not None:
+                row |= {f"{metric}_paper": float(cell.value), f"{metric}_ratio": found.value / float(cell.value)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def ladder_frame(measured: Measured) -> pd.DataFrame:
+    """Rungs in order: seconds a video with quartiles, what was predicted, and the gain over the rung before."""
+    sheet, rows = load_speed(), []
+    for name in measured.rows("ladder"):
+        total = measured.records[name, "total_s"]
+        config = sheet[name]
+        row = {"rung": name, "schedule": config.schedule, "mode": config.cache, "window_frames": config.window_frames}
+        row |= {
+            "decoder": config.decoder,
+            "engine": config.engine,
+            "total_s_low": total.low,
+            "total_s_high": total.high,
+        }
+        row |= {m: measured.value(name, m) for m in (*LADDER, "share_of_peak", "predicted_s", "forwards")}
+        row["gain"] = rows[-1]["total_s"] / total.value if rows else 1.0
+        row["n"] = total.n
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _cell(row: pd.Series, metric: str, scale: float = 1.0) -> str:
+    value, low, high = (row.get(f"{metric}{end}") for end in ("", "_low", "_high"))
+    if value is None or pd.isna(value):
+        return DASH
+    if low is None or pd.isna(low):
+        return significant(value * scale)
+    return with_range(value * scale, low * scale, high * scale, significant)
+
+
+def section(measured: Measured, table: str) -> Section:
+    """A table as people read it."""
+    data = frame(measured, table)
+    columns = [("", "Row"), ("", "Schedule"), ("", "Mode"), ("", "Window"), ("", "Paper NFE"), ("", "Forwards")]
+    shown = SPEED_TABLES[table]
+    for metric in shown:
+        columns += [(METRICS[metric], part) for part in ("paper", "ours", "ratio")]
+    columns.append(("", METRICS["share_of_peak"]))
+    rows = []
+    for _, row in data.iterrows():
+        cells = [row["row"], row["schedule"], row["mode"], f"{row['window_frames']}"]
+        cells += [f"{row[m]:.0f}" for m in ("paper_nfe", "forwards")]
+        for metric in shown:
+            said, ratio = row.get(f"{metric}_paper"), row.get(f"{metric}_ratio")
+            has = said is not None and not pd.isna(said)
+            cells += [f"{said:g}" if has else DASH, _cell(row, metric), significant(ratio) if has else DASH]
+        rows.append((*cells, _cell(row, "share_of_peak", 100)))
+    caption = f"Table {table[5:]}, timing at paper scale, on {measured.device}"
+    return Section(f"speed-{table}", caption, tuple(columns), tuple(rows))
+
+
+def ladder_section(measured: Measured) -> Section:
+    data = ladder_frame(measured)
+    columns = [("", "Rung"), ("", "Engine"), ("", "Forwards"), ("", "Predicted, s")]
+    columns += [("", METRICS[m]) for m in LADDER] + [("", "Gain over the rung before"), ("", METRICS["share_of_peak"])]
+    rows = []
+    for _, r in data.iterrows():
+        head = (r["rung"].replace("_", " "), r["engine"], f"{r['forwards']:.0f}", significant(r["predicted_s"]))
+        cells = tuple(_cell(r, m) for m in LADDER)
+        rows.append((*head, *cells, f"{r['gain']:.2f}×", _cell(r, "share_of_peak", 100)))
+    return Section("speed-ladder", f"The ladder, on {measured.device}", tuple(columns), tuple(rows))
+
+
+def numerics_frame(measured: Measured) -> pd.DataFrame:
+    """One row an engine: relative errors against the plain model in fp32."""
+    rows: dict[str, dict] = {}
+    for r in measured.numerics:
+        rows.setdefault(r.run_id, {"engine": r.run_id})[r.metric] = r.value
+    return pd.DataFrame(rows.values())
+
+
+def numerics_section(measured: Measured) -> Section:
+    data = numerics_frame(measured)
+    metrics = [c for c in data.columns if c != "engine"]
+    columns = (("", "Engine"), *(("", m.replace("_", " ")) for m in metrics))
+    rows = tuple((r["engine"], *(f"{r[m]:.5f}" for m in metrics)) for _, r in data.iterrows())
+    return Section(
+        "speed-numerics", f"Relative error against the plain fp32 model, on {measured.device}", columns, rows
+    )
+
+
+def markdown(shown: Section) -> str:
+    """One table alone, for a notebook that says the rest."""
+    return render.markdown(Document((shown,), ()))
+
+
+def linearity(measured: Measured) -> dict[str, dict[str, float]]:
+    """Table 4: straight lines of latency (s) and memory (GB) over the window; ours and the paper's."""
+    data, lines = frame(measured, "table4"), {}
+    for metric in SPEED_TABLES["table4"]:
+        for whose, column in (("ours", metric), ("paper", f"{metric}_paper")):
+            x, y = data["window_frames"].to_numpy(float), data[column].to_numpy(float)
+            slope, start = np.polyfit(x, y, 1)
+            left = y - (slope * x + start)
+            r2 = float(1 - left.var() / y.var())
+            worst = float(np.abs(left).max() / np.ptp(y))
+            lines[f"{metric}_{whose}"] = {"slope": float(slope), "start": float(start), "r2": r2, "worst": worst}
+    return lines
+
+
+def linearity_notes(measured: Measured) -> tuple[str, ...]:
+    """What the lines say, in sentences."""
+    said = []
+    for name, line in linearity(measured).items():
+        metric, whose = name.rsplit("_", 1)
+        said.append(
+            f"{METRICS[metric]}, {whose}: {line['slope']:.4f} more for each latent frame of the window "
+            f"(straight line, R² {line['r2']:.3f}; largest departure {100 * line['worst']:.0f}% of the range)."
+        )
+    return tuple(said)
+
+
+def notes(measured: Measured) -> tuple[str, ...]:
+    """What a reader needs beside the numbers."""
+    rounds = sorted({r.n for (_, m), r in measured.records.items() if m == "total_s"})
+    clocks = [r.value for (_, m), r in measured.records.items() if m == "clocks_sm_after"]
+    limits = {r.value for (_, m), r in measured.records.items() if m == "power_limit_after"}
+    lines = [
+        RANDOM,
+        f"Ours: median [quartiles] of {', '.join(map(str, rounds))} rounds in which every row had one turn, in one "
+        "process; batch 1; decoding included, text encoding not. Ratio: ours divided by the paper's.",
+        "FLOPs of the share are those of the DiT, over the whole video's time.",
+    ]
+    if clocks:
+        lines.append(
+            f"SM clock after the rounds {min(clocks):.0f} to {max(clocks):.0f} MHz, power limit "
+            f"{', '.join(f'{w:.0f}' for w in sorted(limits))} W."
+        )
+    return tuple(lines)
+
+
+def build(folder: Path, out: Path) -> list[Path]:
+    """Write `tables/{tableN,ladder,numerics}.{csv,md,html,tex}` of all whose rows the folder has."""
+    measured, texts = load(folder), {}
+    common = notes(measured)
+    documents: dict[str, tuple[pd.DataFrame, Document]] = {}
+    for table in SPEED_TABLES:
+        if measured.complete(table):
+            extra = linearity_notes(measured) if table == "table4" else ()
+            documents[table] = (frame(measured, table), Document((section(measured, table),), (*common, *extra)))
+    if measured.complete("ladder"):
+        documents["ladder"] = (ladder_frame(measured), Document((ladder_section(measured),), (*common, PREDICTED)))
+    if measured.numerics:
+        documents["numerics"] = (numerics_frame(measured), Document((numerics_section(measured),), (RANDOM,)))
+    for name, (data, document) in documents.items():
+        stem = Path(out) / "tables" / name
+        stamped = data.assign(device=measured.device, weights="random")
+        texts[stem.with_suffix(".csv")] = stamped.to_csv(index=False, float_format="%.6g")
+        texts[stem.with_suffix(".md")] = render.markdown(document)
+        texts[stem.with_suffix(".html")] = render.html(document)
+        texts[stem.with_suffix(".tex")] = render.latex(document)
+    for path, text in texts.items():
+        write_text(path, text)
+    return list(texts)
