@@ -294,6 +294,40 @@ def speed(
 
 
 @app.command()
+def bench(
+    schedule: Annotated[str, typer.Option(help="steps of every chunk, such as 4322222")] = "4322222",
+    window: Annotated[int, typer.Option(min=1, help="latent frames, the current chunk included")] = 12,
+    chunk: Annotated[int, typer.Option(min=1, help="latent frames of a chunk")] = 3,
+    cache: Annotated[str, typer.Option(help="diagonal, or self for a clean cache pass after every chunk")] = "diagonal",
+    decoder: Annotated[str, typer.Option(help="tiny or full")] = "tiny",
+    engine: Annotated[str, typer.Option(help="row of engines.csv; its precision too")] = "",
+    profile: Annotated[str, typer.Option(help="scale; wan on a GPU and mini elsewhere when not given")] = "",
+    frames: Annotated[int, typer.Option(help="video frames; 0 takes the profile's")] = 0,
+    out: Annotated[Path | None, typer.Option(help="records, .json")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda; a GPU where there is one when not given")] = "",
+    threads: Threads = 0,
+):
+    """Time one configuration with random weights on this machine: a table, and records if asked."""
+    import torch
+
+    from repro.evaluation.speed import bench as measure
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    cuda = device.startswith("cuda")
+    _torch(threads, device)
+    fields = {
+        "cache": cache,
+        "schedule": schedule,
+        "window_frames": window,
+        "chunk_frames": chunk,
+        "decoder": decoder,
+        "frames": frames or None,
+        "engine": engine or ("fast" if cuda else "eager"),
+    }
+    measure(load_scale(profile or ("wan" if cuda else "mini")), fields, out, device)
+
+
+@app.command()
 def speed_tables(
     folder: Annotated[Path, typer.Option("--records", help="folder of records that speed and numerics wrote")],
     out: Annotated[Path, typer.Option(help="folder for tables/*.{csv,md,html,tex}")],

@@ -376,7 +376,8 @@ class Device(Section):
     source: str
 
 
-def _explain(error: ValidationError, where: str) -> ReproError:
+def explain(error: ValidationError, where: str) -> ReproError:
+    """What is wrong with a file, row or set of options, field by field, the offending value in each line."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "(whole)"
@@ -407,7 +408,7 @@ def load_scale(name: str, config_dir: Path = CONFIG_DIR) -> Scale:
     try:
         return (Profile if "world" in data else Scale)(name=name, **data)
     except ValidationError as error:
-        raise _explain(error, f"{name}.yaml") from error
+        raise explain(error, f"{name}.yaml") from error
 
 
 def load_profile(name: str, config_dir: Path = CONFIG_DIR, evaluation: EvaluationSize = "default") -> Profile:
@@ -435,7 +436,7 @@ def load_rows(path: Path, model: type[Section], key: str) -> dict:
             try:
                 item = model(**row)
             except ValidationError as error:
-                raise _explain(error, where) from error
+                raise explain(error, where) from error
             if getattr(item, key) in rows:
                 raise ReproError(f"{where}: {key} {getattr(item, key)!r} appears twice; every row needs its own")
             rows[getattr(item, key)] = item

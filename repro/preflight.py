@@ -10,16 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from repro import footprint
-from repro.config import ROOT
+from repro.config import ROOT, load_scale
 from repro.errors import ReproError
-from repro.geometry import Geometry
 from repro.models import presets, weights
 from repro.models.external import autoencoders, files, generator, lora, text
 from repro.models.wan import WanConfig
 from repro.reporting import paper
 from repro.sources import TableNeed, WeightSource, load_needs, load_weights
 
-WAN_VIDEO = Geometry(frames=81, height=480, width=832)
+WAN_VIDEO = load_scale("wan").geometry
 SHIPPED = ROOT / "results" / "published" / "mini" / "checkpoints"
 GB = 1e9
 

@@ -19,6 +19,9 @@ SPEED_RECORDS = [
     if MEASURED_HERE or Path(path).is_file()
 ]
 
+SPEED_TABLES = [t for t, g in IN_GROUP.items() if f"{SPEED}/{g}.json" in SPEED_RECORDS]
+SPEED_TABLES += ["numerics"] * (NUMERICS in SPEED_RECORDS)
+
 
 rule speed:
     input:
@@ -70,7 +73,7 @@ if MEASURED_HERE:
 
 
 for table in [f"table{n}" for n in range(1, 10)]:
-    if table in IN_GROUP and f"{SPEED}/{IN_GROUP[table]}.json" in SPEED_RECORDS:
+    if table in SPEED_TABLES:
 
         rule:
             name:
@@ -95,10 +98,7 @@ rule speed_tables:
     output:
         [
             f"{OUT}/tables/{name}.{end}"
-            for name in [
-                t for t in IN_GROUP if f"{SPEED}/{IN_GROUP[t]}.json" in SPEED_RECORDS
-            ]
-            + ["numerics"]
+            for name in SPEED_TABLES
             for end in ("csv", "md", "html", "tex")
         ],
     log:

@@ -123,6 +123,21 @@ def test_cost_trains_what_has_no_logs_and_refuses_where_it_may_not(tree, given):
     assert code == 1 and "holds no training log: train your own with --config train=true" in output
 
 
+def test_paper_scale_is_tabled_from_published_records_and_measured_on_a_gpu(tree, tmp_path):
+    records = Path("results/published/wan-h100/speed")
+    shutil.copytree(ROOT / records, tree / records)
+    try:
+        code, output = snakemake(tree, "-n", "speed", "table4", profile="wan", results=tmp_path)
+        assert code == 0, output
+        assert planned(output) == {"speed": 1, "speed_tables": 1, "speed_notebook": 1, "table4": 1, "total": 4}
+        code, output = snakemake(tree, "-n", "table7", profile="wan", results=tmp_path)
+        assert code != 0 and "table7 of profile wan has no published record yet: measure it on a GPU" in output
+        code, output = snakemake(tree, "-n", "table7", profile="wan", device="cuda", results=tmp_path)
+        assert code == 0 and planned(output)["speed_records"] == 6
+    finally:
+        shutil.rmtree(tree / "results")
+
+
 def test_missing_checkpoint_is_named_before_any_job(tree, given):
     (given / "judge.safetensors").unlink()
     code, output = snakemake(tree, "table5", checkpoints=given)

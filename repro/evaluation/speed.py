@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
-from repro.config import CONFIG_DIR, Run, Scale, Section, load_devices, load_rows
+from repro.config import CONFIG_DIR, Run, Scale, Section, explain, load_devices, load_rows
 from repro.engine.assemble import Engine
 from repro.engine.options import EngineOptions, load_engines
 from repro.errors import ReproError
@@ -188,8 +190,35 @@ def clocks(device) -> dict[str, tuple[float, str]]:
     return {name.replace(".", "_"): (v, unit) for (name, unit), v in zip(fields.items(), values, strict=True)}
 
 
+def bench(scale: Scale, fields: dict, out: Path | None, device) -> None:
+    """Time one row that no sheet has, print its records as a table, and write them to `out` if there is one.
+
+    Raises ReproError naming the field that is wrong.
+    """
+    try:
+        row = SpeedRow(row="bench", tables="bench", memory=torch.device(device).type == "cuda", **fields)
+        row.run.schedule_for(
+            scale.geometry.resized(chunk_frames=row.chunk_frames, frames=row.frames or scale.geometry.frames)
+        )
+    except ValidationError as error:
+        raise explain(error, "bench") from error
+    made = measured_records(scale, [row], row.engine, device)
+    if out is not None:
+        records.write(Path(out), made)
+    table = Table("metric", "value", "quartiles", "unit", title=f"{scale.name}, {made[0].device}, random weights")
+    for r in made:
+        low_high = "" if r.low is None else f"{r.low:.4g} – {r.high:.4g}"
+        table.add_row(r.metric, f"{r.value:.4g}", low_high, r.unit)
+    Console().print(table)
+
+
 def write_measured(scale: Scale, rows: list[SpeedRow], default: str, out: Path, device) -> None:
     """`out`: records of the rows; medians with their quartiles."""
+    records.write(Path(out), measured_records(scale, rows, default, device))
+
+
+def measured_records(scale: Scale, rows: list[SpeedRow], default: str, device) -> list[records.Record]:
+    """Records of the rows, with the card's state before and after."""
     before = clocks(device)
     memory = {}
     if torch.device(device).type == "cuda":
@@ -228,7 +257,7 @@ def write_measured(scale: Scale, rows: list[SpeedRow], default: str, out: Path, 
         for when, state in (("before", before), ("after", after)):
             for name, (value, unit) in state.items():
                 add(f"{name}_{when}", value, unit)
-    records.write(Path(out), made)
+    return made
 
 
 def _counted(scale: Scale, row: SpeedRow, total_s: float, device) -> list[tuple[str, float, str]]:

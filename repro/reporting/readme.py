@@ -7,19 +7,20 @@ from repro.errors import ReproError
 from repro.files import write_text
 
 README = ROOT / "README.md"
-PUBLISHED_TABLES = ROOT / "results" / "published" / "mini" / "tables"
-TABLES = ("table5", "headroom")
+PUBLISHED = ROOT / "results" / "published"
+TABLES = {"table5": "mini", "headroom": "mini", "ladder": "wan-h100"}
+"""Table → the published folder that it comes from."""
 
 
-def update(readme: Path = README, tables: Path = PUBLISHED_TABLES, *, check: bool = False) -> bool:
+def update(readme: Path = README, published: Path = PUBLISHED, *, check: bool = False) -> bool:
     """Put every published table into the README; return whether it was out of date.
 
     With `check` nothing is written. Raises ReproError for a missing file or marker.
     """
     text = _read(readme, "restore it from the repository")
     current = text
-    for name in TABLES:
-        table = _read(Path(tables) / f"{name}.md", "make it with `snakemake publish`")
+    for name, folder in TABLES.items():
+        table = _read(Path(published) / folder / "tables" / f"{name}.md", "make it with `snakemake publish`")
         current = between_markers(current, name, table, readme)
     if current != text and not check:
         write_text(readme, current)

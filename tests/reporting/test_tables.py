@@ -203,10 +203,15 @@ def test_number_forms():
 MARKED = "# Title\n\n<!-- table5:begin -->\nold\n<!-- table5:end -->\n\nEnd\n"
 
 
+def published(folder):
+    (folder / "mini" / "tables").mkdir(parents=True)
+    (folder / "mini" / "tables" / "table5.md").write_text("| a |\n")
+
+
 def test_readme_takes_the_table_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(readme, "TABLES", ("table5",))
+    monkeypatch.setattr(readme, "TABLES", {"table5": "mini"})
     (tmp_path / "README.md").write_text(MARKED)
-    (tmp_path / "table5.md").write_text("| a |\n")
+    published(tmp_path)
     arguments = (tmp_path / "README.md", tmp_path)
     assert readme.update(*arguments, check=True)
     assert (tmp_path / "README.md").read_text() == MARKED
@@ -220,7 +225,7 @@ def test_readme_takes_the_table_once(tmp_path, monkeypatch):
                                     "<!-- table5:end --><!-- table5:begin -->"])  # fmt: skip
 def test_readme_without_its_markers_is_refused(tmp_path, broken):
     (tmp_path / "README.md").write_text(broken)
-    (tmp_path / "table5.md").write_text("| a |\n")
+    published(tmp_path)
     with pytest.raises(ReproError, match="table5:begin"):
         readme.update(tmp_path / "README.md", tmp_path)
     assert (tmp_path / "README.md").read_text() == broken
@@ -232,6 +237,6 @@ def test_readme_needs_the_published_table(tmp_path):
         readme.update(tmp_path / "README.md", tmp_path)
 
 
-@pytest.mark.skipif(not readme.PUBLISHED_TABLES.is_dir(), reason="no table is published yet")
+@pytest.mark.skipif(not readme.PUBLISHED.is_dir(), reason="no table is published yet")
 def test_readme_is_current():
     assert not readme.update(check=True), "run `python -m repro readme`"

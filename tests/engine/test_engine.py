@@ -1,0 +1,126 @@
+"""The engine computes what the plain model does, and what it captures once serves every chunk."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+
+from repro.engine.assemble import Engine
+from repro.engine.attention import kernel
+from repro.engine.kernels import FP8, gelu_quantise, quantise_rows, to_fp8
+from repro.engine.options import EngineOptions, load_engines
+from repro.errors import ReproError
+from repro.generation.cache_policy import CachePolicy
+from repro.generation.graphs import Graphed
+from repro.generation.rollout import rollout
+from repro.geometry import Geometry
+from repro.models.kv_cache import KVCache
+from repro.models.wan import WanConfig, WanDiT
+from repro.schedule import Schedule
+
+CONFIG = WanConfig(dim=48, heads=2, layers=2, ffn_dim=80, text_dim=16, text_tokens=4)
+GEOMETRY = Geometry(frames=81, height=32, width=48)
+FUSED = EngineOptions(engine="fused", fused=True)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return WanDiT(CONFIG).eval().requires_grad_(False)
+
+
+def video(forward, model, noise, window=6):
+    cache = KVCache(CONFIG, GEOMETRY, 1, window, device="cpu", dtype=torch.float32)
+    context = model.text_context(torch.ones(1, 4, 16))
+    schedule = Schedule.parse("4322222", GEOMETRY.chunks)
+    return rollout(forward, noise, context, schedule, cache, CachePolicy(100), shift=5.0)
+
+
+def noise_of(changed=None):
+    def draw(chunk, step):
+        seed = 100 * chunk + step + (7 if chunk == changed else 0)
+        return torch.randn(1, 3, 16, 4, 6, generator=torch.Generator().manual_seed(seed))
+
+    return draw
+
+
+def test_fused_blocks_equal_plain_ones_past_the_wrap_of_the_ring(model):
+    fused = Engine(deepcopy(model), FUSED, "cpu")
+    plain, found = video(model, model, noise_of()), video(fused.forward, fused.model, noise_of())
+    assert torch.allclose(found, plain, atol=1e-5)
+    assert plain.std() > 0.1
+
+
+def test_the_fused_engine_is_causal(model):
+    engine = Engine(model, FUSED, "cpu")
+    one, other = (video(engine.forward, engine.model, noise_of(changed)) for changed in (None, 3))
+    assert torch.equal(one[:, :9], other[:, :9])
+    assert (one[:, 9:12] != other[:, 9:12]).any()
+
+
+class Replayed(Graphed):
+    """A graph without a GPU: what was captured is run again on the memory it was captured with."""
+
+    def __init__(self, model):
+        self.model, self.context, self.source, self.rotary, self.graphs = model, None, None, {}, {}
+
+    def _capture(self, x, timestep, cache, rotary):
+        x, timestep, out = x.clone(), timestep.clone(), torch.empty_like(x)
+        key = (cache.chunk, cache.slot)
+
+        class Replay:
+            def replay(replay_self):
+                assert cache.slot == key[1]
+                out.copy_(self.model(x, timestep, self.context, cache=cache, rotary=rotary))
+
+        return Replay(), x, timestep, out
+
+
+def test_one_graph_a_state_of_the_cache_serves_a_long_video(model):
+    graphs = Replayed(model)
+    long = Geometry(frames=81 + 4 * 3 * 10, height=32, width=48)
+    contexts = [model.text_context(torch.full((1, 4, 16), v)) for v in (1.0, 2.0)]
+    for geometry in (long, long.resized(chunk_frames=1)):
+        caches = [KVCache(CONFIG, geometry, 1, 6, device="cpu", dtype=torch.float32) for _ in range(2)]
+        made = len(graphs.graphs)
+        for k in range(geometry.chunks):
+            for cache in caches:
+                cache.begin(k)
+            frames, context = geometry.chunk_frames, contexts[k % 2]
+            x = torch.randn(1, frames, 16, 4, 6, generator=torch.Generator().manual_seed(k))
+            t = torch.full((1, frames), 300.0)
+            found = graphs(x, t, context, start_frame=frames * k, cache=caches[0])
+            assert torch.equal(found, model(x, t, context, start_frame=frames * k, cache=caches[1])), k
+        slots = 6 // frames
+        assert len(graphs.graphs) - made == 2 * slots - 1  # filling, then every slot of a full ring
+
+
+def test_quantised_rows_come_back_within_the_step_of_e4m3():
+    x = torch.randn(5, 64, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-3, 1, 10, 1e3, 1e5])[:, None]
+    values, scale = quantise_rows(x)
+    assert values.dtype == FP8 and scale.shape == (5, 1)
+    back = values.float() * scale
+    assert ((back - x).norm(dim=1) / x.norm(dim=1)).max() < 2**-4
+    assert torch.equal(
+        gelu_quantise(x)[0].float(), quantise_rows(torch.nn.functional.gelu(x, approximate="tanh"))[0].float()
+    )
+
+
+def test_fp8_without_a_scale_saturates_instead_of_overflowing():
+    assert to_fp8(torch.tensor([1e6, -1e6, 1.0])).float().tolist() == [448.0, -448.0, 1.0]
+
+
+def test_engines_that_make_no_sense_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="set fused to true"):
+        EngineOptions(engine="x", precision="fp8")
+    with pytest.raises(ReproError, match="no attention kernel 'fa9': choose one of sdpa"):
+        kernel("fa9")
+    for name, remedy in (("fa3", "xformers"), ("cudnn_fp8", "nvidia-cudnn-frontend")):
+        with pytest.raises(ReproError, match=f"{name} is not installed.*{remedy}"):
+            kernel(name)
+
+
+def test_the_sheet_of_engines_reads():
+    engines = load_engines()
+    assert engines["fast"].overlap and engines["fast"].precision == "bf16"
+    assert engines["fp8_attention"].attention == "cudnn_fp8"

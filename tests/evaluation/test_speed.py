@@ -1,0 +1,123 @@
+"""Counted operations against PyTorch's counter; timed rows; records of them."""
+
+import json
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from repro.config import Scale, load_scale
+from repro.errors import ReproError
+from repro.evaluation import flops, numerics, speed
+from repro.models import presets
+from repro.models.kv_cache import KVCache
+from repro.models.wan import WanDiT
+from repro.schedule import Schedule
+
+
+@pytest.fixture(scope="module")
+def scale():
+    return Scale(
+        name="tinywan",
+        geometry={"frames": 81, "height": 32, "width": 48},
+        dit={"dim": 32, "heads": 2, "layers": 2, "ffn_dim": 64, "text_dim": 16, "text_tokens": 4},
+        autoencoders={"base_dim": 8, "dim_mult": (1, 2, 2, 2), "res_blocks": 1, "tiny_channels": (16, 8, 8, 8)},
+        flow={},
+        timing={"warmups": 1, "runs": 2},
+    )
+
+
+def test_counted_flop_agree_with_pytorchs_counter(scale):
+    config, geometry = presets.from_profile(scale), scale.geometry
+    model = WanDiT(config).eval()
+    cache = KVCache(config, geometry, 1, 6, device="cpu", dtype=torch.float32)
+    context = model.text_context(torch.randn(1, 4, 16))
+    chunk = geometry.tokens(3)
+    for k, keys in enumerate((chunk, 2 * chunk, 2 * chunk)):
+        cache.begin(k)
+        x, t = torch.randn(1, 3, *geometry.latent_shape[1:]), torch.full((1, 3), 300.0)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            model(x, t, context, start_frame=3 * k, cache=cache)
+        time = 2 * 3 * (config.freq_dim * config.dim + config.dim**2 + config.dim * 6 * config.dim)
+        assert flops.forward(config, chunk, keys, 4) + time == counter.get_total_flops()
+
+
+def test_the_default_schedule_at_paper_scale_takes_some_400_tflop():
+    wan = load_scale("wan")
+    schedule = Schedule.parse("4322222", wan.geometry.chunks)
+    counted = [flops.video(wan, presets.WAN_T2V_1_3B, schedule, passes, 12, 3) / 1e12 for passes in (False, True)]
+    assert counted[0] == pytest.approx(400, rel=0.02)
+    assert counted[1] > 1.35 * counted[0]
+
+
+def test_the_wan_scale_is_the_presets_model():
+    assert presets.from_profile(load_scale("wan")) == presets.WAN_T2V_1_3B
+
+
+def test_every_row_of_the_sheet_fits_the_paper_scale():
+    wan = load_scale("wan")
+    for row in speed.load_speed().values():
+        geometry = wan.geometry.resized(chunk_frames=row.chunk_frames, frames=row.frames or wan.geometry.frames)
+        assert row.run.schedule_for(geometry).chunks == geometry.chunks
+        assert row.window_frames % row.chunk_frames == 0
+        speed.engine_of(row, "fast")
+    longest = max(speed.rows_of(["table4"]), key=lambda r: r.window_frames)
+    assert wan.geometry.resized(frames=longest.frames).latent_frames > longest.window_frames
+
+
+def test_a_table_without_rows_is_refused_by_name():
+    with pytest.raises(ReproError, match="no row of 'table9': choose of ladder"):
+        speed.rows_of(["table3", "table9"])
+
+
+def test_rows_are_timed_and_traced(scale, tmp_path):
+    rows = [r.model_copy(update={"engine": "eager"}) for r in speed.rows_of(["table7", "table8"])]
+    speed.write_measured(scale, rows, "eager", tmp_path / "speed.json", "cpu")
+    found = {(r["run_id"], r["metric"]): r for r in json.loads((tmp_path / "speed.json").read_text())}
+    for row in rows:
+        total = found[row.row, "total_s"]
+        assert total["n"] == 2 and total["low"] <= total["value"] <= total["high"]
+        assert total["weights"] == speed.WEIGHTS
+        assert found[row.row, "throughput_fps"]["value"] == pytest.approx(81 / total["value"], rel=0.2)
+        assert 0 < found[row.row, "first_frame_latency_s"]["value"] < total["value"]
+    assert found["chunk_size_1", "forwards"]["value"] == 4 + 3 + 19 * 2
+    assert found["chunk_size_3", "forwards"]["value"] == 17
+
+
+def test_an_engine_that_changes_nothing_has_no_error_and_one_that_rounds_has_some(scale, monkeypatch):
+    known = {"eager": numerics.EAGER, "fused": speed.EngineOptions(engine="fused", fused=True)}
+    monkeypatch.setattr(numerics, "load_engines", lambda: known)
+    frames = {"video": 81, "long": 129}
+    errors = {(r.run_id, r.metric): r for r in numerics.measure(scale, ["eager", "fused"], frames, "cpu")}
+    assert errors["eager", "video_step_error_max"].value == 0
+    assert errors["fused", "long_rollout_error"].value < 1e-4
+    assert errors["fused", "long_step_error_max"].n == 17 + 2 * 4
+    real, other = numerics.random_dit, iter((torch.float32, torch.bfloat16))
+    monkeypatch.setattr(numerics, "random_dit", lambda s, d, t=None: real(s, d, t or next(other)))
+    next(other)
+    rounded = numerics.measure(scale, ["eager"], {"video": 81}, "cpu")
+    assert 1e-4 < rounded[0].value < 0.1
+
+
+def test_bench_prints_and_writes_one_configuration(scale, tmp_path, capsys):
+    fields = {"cache": "self", "schedule": "21", "window_frames": 6, "engine": "eager"}
+    speed.bench(scale, fields, tmp_path / "bench.json", "cpu")
+    found = {r["metric"]: r["value"] for r in json.loads((tmp_path / "bench.json").read_text())}
+    assert found["forwards"] == 2 + 6 + 7
+    assert "throughput_fps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schedule": "4x"}, "position 2: 'x'"),
+        ({"decoder": "huge"}, "bench: decoder = 'huge'"),
+        ({"window_frames": 4}, "window of 4 .* must be whole chunks of 3"),
+        ({"engine": "warp"}, "no engine 'warp': engines.csv has"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_time(scale, change, message):
+    fields = {"cache": "diagonal", "schedule": "4", "window_frames": 6, "engine": "eager"}
+    with pytest.raises(ReproError, match=message):
+        speed.bench(scale, fields | change, None, "cpu")

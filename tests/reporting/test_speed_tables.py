@@ -1,0 +1,82 @@
+"""Tables of speed: the paper's number, ours, their ratio; nothing from half a table."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from repro.config import ROOT
+from repro.errors import ReproError
+from repro.reporting import speed, speed_answers
+
+PUBLISHED = ROOT / "results" / "published" / "wan-h100"
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return speed.load(PUBLISHED / "speed")
+
+
+def test_ratio_is_ours_divided_by_the_papers(measured):
+    row = speed.frame(measured, "table5").set_index("row").loc["diagonal_4322222"]
+    assert row["throughput_fps_paper"] == 31.0
+    assert row["throughput_fps_ratio"] == row["throughput_fps"] / 31.0
+    assert row["forwards"] == 17 and row["paper_nfe"] == 34
+
+
+def test_gain_is_over_the_rung_before(measured):
+    ladder = speed.ladder_frame(measured)
+    assert ladder["gain"].iloc[0] == 1
+    whole = ladder["total_s"].iloc[0] / ladder["total_s"].iloc[-1]
+    assert ladder["gain"].prod() == pytest.approx(whole)
+
+
+def test_published_tables_are_those_of_the_published_records(tmp_path):
+    made = speed.build(PUBLISHED / "speed", tmp_path)
+    assert made
+    for path in made:
+        published = PUBLISHED / path.relative_to(tmp_path)
+        assert path.read_text() == published.read_text(), published.name
+    assert {p.name for p in (PUBLISHED / "tables").iterdir()} == {p.name for p in made}
+
+
+def test_a_table_with_a_row_missing_is_not_written(tmp_path, measured):
+    folder = tmp_path / "speed"
+    shutil.copytree(PUBLISHED / "speed", folder)
+    records = json.loads((folder / "table4.json").read_text())
+    (folder / "table4.json").write_text(json.dumps([r for r in records if r["run_id"] != "window_9"]))
+    assert not any("table4" in p.name for p in speed.build(folder, tmp_path))
+
+
+def test_devices_are_not_mixed(tmp_path):
+    shutil.copytree(PUBLISHED / "speed", tmp_path, dirs_exist_ok=True)
+    records = json.loads((tmp_path / "table4.json").read_text())
+    (tmp_path / "table4.json").write_text(json.dumps([r | {"device": "another"} for r in records]))
+    with pytest.raises(ReproError, match=r"mixes devices.*another"):
+        speed.load(tmp_path)
+
+
+def test_no_records_is_one_clear_error(tmp_path):
+    with pytest.raises(ReproError, match="holds no records"):
+        speed.load(tmp_path)
+
+
+def test_targets_are_said_to_be_met_or_missed():
+    columns = ["rung", "engine", "total_s", "throughput_fps", "in_flight_latency_s", "first_frame_latency_s"]
+    rows = [
+        ("a", "eager", 2.0, 40, 0.3, 0.3),
+        ("overlapped_decoding", "fast", 1.0, 90, 0.1, 0.2),
+        ("b", "fp8", 0.5, 160, 0.1, 0.1),
+    ]
+    ladder = pd.DataFrame(rows, columns=columns).assign(memory_gb=8.0, share_of_peak=0.5, gain=[1, 2, 2])
+    said = speed_answers.ladder(ladder)
+    assert "throughput_fps 90 (missed: at least 100)" in said
+    assert "in_flight_latency_s 0.1 (met: at most 0.125)" in said
+    assert "fp8: throughput_fps 160 (met: at least 130)" in said
+
+
+def test_a_straight_line_has_no_departure(measured):
+    lines = speed.linearity(measured)
+    assert lines["memory_gb_paper"]["slope"] == pytest.approx((21.8 - 14.9) / 24, rel=0.02)
+    assert 0 <= lines["in_flight_latency_s_ours"]["worst"] < 0.2
