@@ -1,0 +1,84 @@
+"""On a GPU: kernels against their plain forms, captured decoding against eager, the fast engine against the plain model."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+
+from repro.engine import kernels
+from repro.engine.assemble import Engine
+from repro.engine.decode import GraphedTiny
+from repro.engine.options import EngineOptions
+from repro.evaluation.numerics import relative
+from repro.geometry import Geometry
+from repro.models.attention import RMSNorm, rotary_table
+from repro.models.kv_cache import KVCache
+from repro.models.taehv import TinyDecoder
+from repro.models.wan import WanConfig, WanDiT
+
+pytestmark = pytest.mark.gpu
+CONFIG = WanConfig(dim=384, heads=3, layers=2, ffn_dim=640, text_dim=32, text_tokens=16)
+GEOMETRY = Geometry(frames=81, height=64, width=96)
+POISON = float("nan")
+
+
+@pytest.fixture(autouse=True)
+def cuda():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, kernels.FP8])
+def test_split_rotate_store_equals_its_plain_form(dtype):
+    norms = [RMSNorm(384, 1e-6).cuda() for _ in range(2)]
+    for norm in norms:
+        torch.nn.init.normal_(norm.weight)
+    cos, sin = rotary_table(128, 5, 3, 4, 6, torch.device("cuda"))
+    qkv = torch.randn(2, 72, 3 * 384, device="cuda", dtype=torch.bfloat16)
+    slots = [torch.full((2, 72, 3, 128), POISON, device="cuda").to(dtype) for _ in range(4)]
+    q = kernels.split_rotate_store(qkv, *norms, cos, sin, *slots[:2])
+    plain = kernels._plain(qkv, *norms, cos, sin, *slots[2:])
+    tolerance = 1e-2 if dtype == torch.bfloat16 else 4e-2
+    for found, expected in ((q, plain), (slots[0], slots[2]), (slots[1], slots[3])):
+        assert relative(found, expected) < tolerance
+
+
+def test_gelu_quantise_equals_its_plain_form():
+    x = 3 * torch.randn(40, 640, device="cuda", dtype=torch.bfloat16)
+    values, scale = kernels.gelu_quantise(x)
+    expected = torch.nn.functional.gelu(x.float(), approximate="tanh")
+    assert relative(values.float() * scale, expected) < 2**-4
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_captured_decoding_equals_eager_for_several_videos(compiled):
+    decoder = TinyDecoder((32, 16, 16, 16), 16).cuda().half().eval().to(memory_format=torch.channels_last)
+    captured = GraphedTiny(decoder, compiled=compiled)
+    with torch.inference_mode():
+        for _ in range(2):
+            z = torch.randn(1, 9, 16, 8, 12, device="cuda", dtype=torch.half)
+            stream = captured.stream()
+            found = torch.cat([stream.push(z[:, k : k + 3]) for k in (0, 3, 6)], dim=1)
+            assert relative(found, decoder.decode(z)) < 1e-2
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+def test_the_fast_engine_equals_the_plain_model_past_the_wrap_of_the_ring(precision):
+    torch.manual_seed(0)
+    model = WanDiT(CONFIG).cuda().eval().requires_grad_(False)
+    options = EngineOptions(
+        engine="x", attention="cudnn", compiled=True, graphs=True, fused=True, overlap=True, precision=precision
+    )
+    engine = Engine(deepcopy(model).reduce_(torch.bfloat16), options, "cuda")
+    text = torch.randn(1, 16, 32, device="cuda")
+    with torch.inference_mode():
+        contexts = model.text_context(text), engine.model.text_context(text)
+        types = torch.float32, engine.cache_dtype
+        caches = [KVCache(CONFIG, GEOMETRY, 1, 6, device="cuda", dtype=t) for t in types]
+        for k in range(GEOMETRY.chunks):
+            x, t = torch.randn(1, 3, 16, 8, 12, device="cuda"), torch.full((1, 3), 300.0, device="cuda")
+            for cache in caches:
+                cache.begin(k)
+            expected = model(x, t, contexts[0], start_frame=3 * k, cache=caches[0])
+            found = engine.forward(x, t, contexts[1], start_frame=3 * k, cache=caches[1])
+            assert relative(found, expected) < (2e-2 if precision == "bf16" else 6e-2), k
