@@ -294,6 +294,41 @@ def speed(
 
 
 @app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="a caption of the sprite world; --prompts takes its place")] = "",
+    out: Annotated[Path, typer.Option(help="video to write, .mp4")] = Path("clip.mp4"),
+    prompts: Annotated[
+        Path | None, typer.Option(help="lines `second,prompt`: prompts that change as it goes on")
+    ] = None,
+    run: Annotated[str, typer.Option(help="row of runs.csv: student, cache, window, decoder")] = "diagonal_4322222",
+    schedule: Annotated[str, typer.Option(help="steps of every chunk; the row's when not given")] = "",
+    cycle: Annotated[bool, typer.Option(help="repeat the schedule, not its last digit, in a long video")] = False,
+    seconds: Annotated[float, typer.Option(help="length, rounded up to whole chunks; 0 takes the profile's")] = 0.0,
+    seed: int = 0,
+    scale: Annotated[int, typer.Option(min=1, help="enlarge each pixel so many times")] = 4,
+    profile: ProfileName = "mini",
+    checkpoints: Annotated[Path, typer.Option(help="folder of the .safetensors files")] = Path(
+        "results/published/mini/checkpoints"
+    ),
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Make a video from a prompt, written chunk by chunk."""
+    from repro.generation.film import Cue, film, frames_for, read_cues
+
+    if bool(prompt) == (prompts is not None):
+        raise ReproError("give one prompt, such as 'a small red star moves left over stripes', or --prompts FILE")
+    _torch(threads, device)
+    config = load_profile(profile)
+    row = _row(load_runs(), run, "run", "runs.csv")
+    geometry = config.geometry.with_chunk_frames(row.chunk_frames)
+    frames = frames_for(geometry, seconds) if seconds else geometry.frames
+    row = row.model_copy(update={"schedule": schedule or row.schedule, "cycle": cycle, "frames": frames})
+    cues = read_cues(prompts) if prompts else [Cue(0.0, prompt)]
+    typer.echo(film(config, row, cues, checkpoints, out, seed=seed, scale=scale, device=device))
+
+
+@app.command()
 def bench(
     schedule: Annotated[str, typer.Option(help="steps of every chunk, such as 4322222")] = "4322222",
     window: Annotated[int, typer.Option(min=1, help="latent frames, the current chunk included")] = 12,

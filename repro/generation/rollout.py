@@ -38,7 +38,7 @@ def predict_x0(
 def rollout(
     forward: Forward,
     noise: NoiseSource,
-    context: TextContext,
+    context: TextContext | Callable[[int], TextContext],
     schedule: Schedule,
     cache: KVCache,
     policy: CachePolicy,
@@ -51,12 +51,14 @@ def rollout(
     """Generate one video chunk by chunk, without gradient; returns x0 [B, F, C, H, W].
 
     `forward` is a `WanDiT` (or a graphed one). `on_chunk(k, x0)` runs as soon as chunk k is clean,
-    before any cache pass, so decoding streams. For training, `on_step(k, step, x, sigma, x0)` gets what every step was
-    given and what it predicted, and returns the prediction to go on with.
+    before any cache pass, so decoding streams. `context` may be a function of the chunk: prompts change between
+    them. For training, `on_step(k, step, x, sigma, x0)` gets what every step was given and what it predicted, and
+    returns the prediction to go on with.
     """
     video = []
     for k in range(schedule.chunks):
         cache.begin(k)
+        text = context(k) if callable(context) else context
         timesteps = schedule.timesteps(k)
         x0 = None
         with spans("denoise", k):
@@ -64,7 +66,7 @@ def rollout(
                 sigma = nominal_to_sigma(timestep, shift)
                 x = noise(k, 0) if x0 is None else add_noise(x0, noise(k, step), sigma)
                 start = k * x.shape[1]
-                x0 = predict_x0(forward, x, sigma, context, start, cache)
+                x0 = predict_x0(forward, x, sigma, text, start, cache)
                 if on_step is not None:
                     x0 = on_step(k, step, x, sigma, x0)
         video.append(x0)
@@ -74,5 +76,5 @@ def rollout(
             with spans("cache", k):
                 sigma = nominal_to_sigma(policy.noise_level, shift)
                 kept = add_noise(x0, noise(k, len(timesteps)), sigma) if sigma > 0 else x0
-                predict_x0(forward, kept, sigma, context, start, cache)
+                predict_x0(forward, kept, sigma, text, start, cache)
     return torch.cat(video, dim=1)

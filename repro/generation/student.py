@@ -15,7 +15,9 @@ from repro.generation.rollout import rollout
 from repro.generation.spans import NO_SPANS, Spans
 from repro.models import presets, weights
 from repro.models.kv_cache import KVCache
-from repro.models.wan import WanDiT
+from repro.models.wan import TextContext, WanDiT
+
+OnFrames = Callable[[int, torch.Tensor], None]
 
 
 def load_dit(profile: Profile, name: str, checkpoints: Path, device) -> WanDiT:
@@ -81,25 +83,44 @@ class Generator:
         noise: NoiseSource,
         cache: KVCache,
         spans: Spans = NO_SPANS,
-        on_frames: Callable[[int, torch.Tensor], None] | None = None,
+        on_frames: OnFrames | None = None,
     ) -> torch.Tensor:
-        """Decoded video [B, frames, 3, height, width] in [0, 1], streamed chunk by chunk.
+        """Decoded video [B, frames, 3, height, width] in [0, 1], of one prompt a video.
 
         `cache` comes from `new_cache(B)` and may be used again. `on_frames(k, frames)` runs as each
         chunk is decoded.
         """
+        frames = []
+
+        def keep(k: int, video: torch.Tensor) -> None:
+            frames.append(video)
+            if on_frames is not None:
+                on_frames(k, video)
+
+        with spans("denoise"):
+            context = self.model.text_context(text_BLE)
+        self.stream(context, noise, cache, keep, spans)
+        return torch.cat(frames, dim=1)
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        context: TextContext | Callable[[int], TextContext],
+        noise: NoiseSource,
+        cache: KVCache,
+        on_frames: OnFrames,
+        spans: Spans = NO_SPANS,
+    ) -> None:
+        """The same chunk by chunk: nothing decoded is kept. `context` may depend on the chunk."""
         cache.reset()
-        stream, frames = self.decoder.stream(), []
+        decoding = self.decoder.stream()
 
         def decode(k: int, x0: torch.Tensor) -> None:
             with self.engine.aside():
                 with spans("decode", k):
-                    frames.append(stream.push(x0.to(self.decoder_dtype)))
-                if on_frames is not None:
-                    on_frames(k, frames[-1])
+                    frames = decoding.push(x0.to(self.decoder_dtype))
+                on_frames(k, frames)
 
-        with spans("denoise"):
-            context = self.model.text_context(text_BLE)
         rollout(
             self.forward,
             noise,
@@ -112,4 +133,3 @@ class Generator:
             spans=spans,
         )
         self.engine.join()
-        return torch.cat(frames, dim=1)

@@ -1,4 +1,4 @@
-"""On a GPU: kernels against their plain forms, captured decoding against eager, the fast engine against the plain model."""
+"""On a GPU: kernels against their plain forms, captured decoding against eager, the fast engine against plain."""
 
 from copy import deepcopy
 

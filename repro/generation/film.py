@@ -1,0 +1,131 @@
+"""A video file from prompts: frames are written as their chunk is decoded, prompts may change between chunks."""
+
+import csv
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rich.progress import Progress
+
+from repro.config import Profile, Run
+from repro.errors import ReproError
+from repro.evaluation.sampling import load_decoder, to_uint8
+from repro.files import write_atomic
+from repro.generation.noise import prompt_noise
+from repro.generation.student import Generator, load_student
+from repro.geometry import Geometry
+from repro.models import text_encoder, weights
+
+
+class Cue(NamedTuple):
+    """A prompt, and the second from which it holds."""
+
+    second: float
+    prompt: str
+
+
+def read_cues(path: Path) -> list[Cue]:
+    """Lines `second,prompt`; the first begins at 0 and seconds grow. Raises ReproError naming the line."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise ReproError(f"prompts {path} cannot be read: {error.strerror}") from error
+    cues: list[Cue] = []
+    for number, row in enumerate(csv.reader(lines), start=1):
+        if not row:
+            continue
+        try:
+            # A caption may hold commas of its own.
+            cue = Cue(float(row[0]), ",".join(row[1:]).strip())
+        except ValueError:
+            raise ReproError(
+                f"{path}, line {number}: {row[0]!r} is no time in seconds; write 2.5,a small red star"
+            ) from None
+        if not cue.prompt:
+            raise ReproError(f"{path}, line {number}: no prompt after {row[0]!r}; write 2.5,a small red star")
+        if cue.second < 0 or (cues and cue.second <= cues[-1].second):
+            raise ReproError(f"{path}, line {number}: {row[0]} s must come after the line before it")
+        cues.append(cue)
+    if not cues or cues[0].second != 0:
+        raise ReproError(f"{path}: the first line must begin at 0, such as 0,a small red star moves left over stripes")
+    return cues
+
+
+def frames_for(geometry: Geometry, seconds: float) -> int:
+    """Video frames of the fewest whole chunks that last at least `seconds`."""
+    chunk = geometry.chunk_frames
+    chunks = 1
+    while geometry.video_frames(0, chunks * chunk) < seconds * geometry.fps:
+        chunks += 1
+    return geometry.video_frames(0, chunks * chunk)
+
+
+def cue_of_chunk(cues: Sequence[Cue], geometry: Geometry, chunk: int) -> int:
+    """Index of the prompt that holds when the chunk's first frame is shown."""
+    shown = geometry.video_frames(0, chunk * geometry.chunk_frames) if chunk else 0
+    return max(i for i, cue in enumerate(cues) if cue.second * geometry.fps <= shown)
+
+
+class Writer:
+    """H.264 in MP4, frames as they come."""
+
+    def __init__(self, path: Path, geometry: Geometry, scale: int):
+        import av
+
+        self.av, self.scale = av, scale
+        self.container = av.open(str(path), "w", format="mp4")
+        self.stream = self.container.add_stream("libx264", rate=Fraction(geometry.fps))
+        self.stream.width, self.stream.height = geometry.width * scale, geometry.height * scale
+        self.stream.pix_fmt, self.stream.options = "yuv420p", {"crf": "18"}
+
+    def write(self, frames_F3HW: np.ndarray) -> None:
+        for frame in frames_F3HW.transpose(0, 2, 3, 1).repeat(self.scale, 1).repeat(self.scale, 2):
+            picture = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            self.container.mux(self.stream.encode(picture))
+
+    def close(self) -> None:
+        self.container.mux(self.stream.encode())
+        self.container.close()
+
+
+@torch.inference_mode()
+def film(
+    profile: Profile, run: Run, cues: Sequence[Cue], checkpoints: Path, out: Path, *, seed: int, scale: int, device
+) -> Path:
+    """Write `out`; the same arguments give the same video.
+
+    At a chunk where the prompt changes, the cross-attention cache is that of the new prompt, and the
+    self-attention cache stays. Raises ReproError for a prompt that the text encoder does not know.
+    """
+    if Path(out).suffix != ".mp4":
+        raise ReproError(f"--out {out}: videos are written as .mp4")
+    encoder = text_encoder.build(profile)
+    weights.load_into(encoder, Path(checkpoints) / "text_encoder.safetensors")
+    texts = encoder.to(device).eval()([cue.prompt for cue in cues])
+    model = load_student(profile, run.student, profile.evaluation.student_seeds[0], checkpoints, device)
+    generator = Generator(profile, run, model, load_decoder(profile, run.decoder, checkpoints, device), device)
+    geometry, cache = generator.geometry, generator.new_cache(1)
+    contexts = [generator.model.text_context(text[None]) for text in texts]
+    late = [cue for cue in cues if cue.second * geometry.fps >= geometry.frames]
+    if late:
+        raise ReproError(
+            f"prompt at {late[0].second} s comes after the video's end, {geometry.frames / geometry.fps:.1f} s"
+        )
+
+    def write(temporary: Path) -> None:
+        writer = Writer(temporary, geometry, scale)
+        with Progress() as progress:
+            task = progress.add_task("chunks", total=geometry.chunks)
+
+            def on_frames(chunk: int, video: torch.Tensor) -> None:
+                writer.write(to_uint8(video[0]))
+                progress.advance(task)
+
+            noise = prompt_noise(seed, [0], geometry, device)
+            generator.stream(lambda k: contexts[cue_of_chunk(cues, geometry, k)], noise, cache, on_frames)
+        writer.close()
+
+    return write_atomic(Path(out), write)

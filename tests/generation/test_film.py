@@ -1,0 +1,78 @@
+"""Videos from prompts: their length, when a prompt changes, and what is refused."""
+
+import av
+import numpy as np
+import pytest
+
+from repro.config import ROOT, load_profile, load_runs
+from repro.errors import ReproError
+from repro.generation.film import Cue, cue_of_chunk, film, frames_for, read_cues
+
+CHECKPOINTS = ROOT / "results" / "published" / "mini" / "checkpoints"
+MINI = load_profile("mini")
+ONE = "a small purple square moves down over checks, outlined style, still camera"
+TWO = "a small red star moves left over stripes, flat style, still camera"
+
+
+def decoded(path):
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def made(tmp_path, name, cues, frames=81):
+    run = load_runs()["diagonal_4322222"].model_copy(update={"frames": frames, "schedule": "2"})
+    return decoded(film(MINI, run, cues, CHECKPOINTS, tmp_path / name, seed=0, scale=2, device="cpu"))
+
+
+def test_a_new_prompt_changes_what_comes_after_it_and_nothing_before(tmp_path):
+    alone = made(tmp_path, "a.mp4", [Cue(0, ONE)])
+    both = made(tmp_path, "b.mp4", [Cue(0, ONE), Cue(3.0, TWO)])
+    assert alone.shape == both.shape == (81, 128, 224, 3)
+    change = MINI.geometry.video_frames(0, 15)  # the first chunk that starts at 3 s or after
+    difference = np.abs(alone.astype(float) - both).mean((1, 2, 3))
+    # The codec looks ahead, so equal pictures may differ by its rounding.
+    assert difference[: change - 12].max() < 0.2 * difference[change + 4 :].mean()
+
+
+def test_length_is_rounded_up_to_whole_chunks():
+    assert [frames_for(MINI.geometry, s) for s in (0.1, 81 / 16, 81.5 / 16)] == [9, 81, 93]
+
+
+def test_a_prompt_holds_from_the_first_chunk_shown_after_its_time():
+    cues = [Cue(0, "a"), Cue(0.5625, "b"), Cue(0.6, "c")]  # chunk 1 is shown from frame 9, at 0.5625 s
+    assert [cue_of_chunk(cues, MINI.geometry, k) for k in range(3)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0,a\nsoon,b", "line 2: 'soon' is no time"),
+        ("0,a\n1,", "line 2: no prompt"),
+        ("0,a\n2,b\n1,c", "line 3: 1 s must come after"),
+        ("1,a", "first line must begin at 0"),
+        ("", "first line must begin at 0"),
+    ],
+)
+def test_bad_prompts_are_refused_by_line(tmp_path, text, message):
+    (tmp_path / "cues").write_text(text)
+    with pytest.raises(ReproError, match=message):
+        read_cues(tmp_path / "cues")
+
+
+def test_captions_keep_their_commas(tmp_path):
+    (tmp_path / "cues").write_text(f"0,{ONE}\n\n2.5,{TWO}\n")
+    assert read_cues(tmp_path / "cues") == [Cue(0.0, ONE), Cue(2.5, TWO)]
+
+
+@pytest.mark.parametrize(
+    ("cues", "name", "message"),
+    [
+        ([Cue(0, "a huge star")], "a.mp4", "does not know 'huge'"),
+        ([Cue(0, ONE), Cue(60.0, TWO)], "a.mp4", "prompt at 60.0 s comes after the video's end"),
+        ([Cue(0, ONE)], "a.avi", "written as .mp4"),
+    ],
+)
+def test_what_cannot_be_made_leaves_no_file(tmp_path, cues, name, message):
+    with pytest.raises(ReproError, match=message):
+        made(tmp_path, name, cues)
+    assert not list(tmp_path.iterdir())
