@@ -69,6 +69,7 @@ def one_level(batch: int, generator: torch.Generator) -> torch.Tensor:
 
 def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
     fit = profile.teacher_fit
+    torch.manual_seed(seed)  # the text encoder's start
     model = WanDiT(presets.from_profile(profile))
     model.init_weights(generator_for(seed, 0))
     model = model.to(device)
