@@ -204,7 +204,10 @@ def linearity(measured: Measured) -> dict[str, dict[str, float]]:
 
 def linearity_notes(measured: Measured) -> tuple[str, ...]:
     """What the lines say, in sentences."""
-    said = []
+    frames = {load_speed()[name].frames for name in measured.rows("table4")}
+    said = [
+        f"Videos of {', '.join(map(str, sorted(frames)))} frames, so that every window is full before the last chunk."
+    ]
     for name, line in linearity(measured).items():
         metric, whose = name.rsplit("_", 1)
         said.append(
