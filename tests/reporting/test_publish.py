@@ -9,7 +9,7 @@ from repro.reporting import publish
 @pytest.fixture
 def results(tmp_path):
     folder = tmp_path / "results"
-    for part in publish.PARTS:
+    for part in publish.WORLD_PARTS:
         path = folder / part.replace("*", "a", 1).replace("*", "b")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(part)
@@ -21,7 +21,7 @@ def results(tmp_path):
 
 def test_every_part_and_nothing_else_is_copied(results, tmp_path):
     copied = publish.publish(results, tmp_path / "out")
-    assert len(copied) == len(publish.PARTS)
+    assert len(copied) == len(publish.WORLD_PARTS)
     assert {p for p in (tmp_path / "out").rglob("*") if p.is_file()} == set(copied)
     assert (tmp_path / "out" / "metrics.csv").read_text() == "metrics.csv"
 
@@ -38,3 +38,14 @@ def test_a_file_too_large_is_named_and_nothing_copied(results, tmp_path):
     with pytest.raises(ReproError, match=r"a\.png has 2000001 bytes"):
         publish.publish(results, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_speed_publishes_its_tables_without_the_records_of_a_gpu(tmp_path):
+    for name in ("tables/table4.md", "figures/ladder.png", "notebooks/speed.ipynb"):
+        (tmp_path / "wan" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "wan" / name).write_text("x")
+    copied = publish.publish(tmp_path / "wan", tmp_path / "out", "speed")
+    assert {p.relative_to(tmp_path / "out").parts[0] for p in copied} == {"tables", "figures", "notebooks"}
+    (tmp_path / "wan" / "figures" / "ladder.png").unlink()
+    with pytest.raises(ReproError, match="has no figures"):
+        publish.publish(tmp_path / "wan", tmp_path / "out", "speed")
