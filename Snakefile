@@ -1,6 +1,7 @@
 # snakemake table5                                     mini, from its shipped checkpoints
 # snakemake validity                                   do the measures measure? mini, from its shipped judge
 # snakemake table5 --config profile=smoke              everything at toy size, training included
+# snakemake onedim                                     the method on videos of one number a frame
 # snakemake cost                                       what training costs, stage by stage
 # snakemake table5 --config train=true device=cuda     train mini's checkpoints first
 # snakemake speed --config profile=wan                 timing at paper scale; device=cuda measures it here
@@ -8,7 +9,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-LANDED = ["table5", "validity", "headroom", "videos", "cost"]
+LANDED = ["table5", "validity", "headroom", "videos", "cost", "onedim"]
 PENDING = sorted({f"table{n}" for n in range(1, 10)} - set(LANDED)) + [
     "figures",
     "user_study",
@@ -39,6 +40,7 @@ else:
     include: "rules/headroom.smk"
     include: "rules/report.smk"
     include: "rules/cost.smk"
+    include: "rules/onedim.smk"
 
     rule all:
         default_target: True

@@ -149,7 +149,11 @@ def test_missing_checkpoint_is_named_before_any_job(tree, given):
 @pytest.mark.parametrize(
     ("target", "config", "message"),
     [
-        ("table3", {}, "table3 has not landed yet: the targets that work are table5, validity, headroom, videos, cost"),
+        (
+            "table3",
+            {},
+            "table3 has not landed yet: the targets that work are table5, validity, headroom, videos, cost, onedim",
+        ),
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),
         ("table5", {"train": "maybe"}, "config key train='maybe' must be true or false"),
