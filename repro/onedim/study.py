@@ -15,8 +15,13 @@ SAMPLES = 4096
 SYSTEMS: tuple[tuple[CacheMode, str], ...] = (("self", "4322222"), ("diagonal", "4322222"))
 
 
-def measured(world: World, video_BK: torch.Tensor, truth_BK: torch.Tensor, **labels) -> list[dict]:
-    """Per chunk: mean |x|, Wasserstein-1 distance to the data, and the spread of the step from the chunk before."""
+def measured(
+    world: World, video_BK: torch.Tensor, truth_BK: torch.Tensor, *, joined: bool = True, **labels
+) -> list[dict]:
+    """Per chunk: mean |x|, Wasserstein-1 distance to the data, and the spread of the step from the chunk before.
+
+    Chunks that do not continue each other are not `joined` and make no steps.
+    """
     step = torch.zeros_like(video_BK)
     step[:, 1:] = video_BK.diff(dim=1)
     return [
@@ -25,7 +30,7 @@ def measured(world: World, video_BK: torch.Tensor, truth_BK: torch.Tensor, **lab
             "chunk": k,
             "size": float(video_BK[:, k].abs().mean()),
             "distance": wasserstein_distance(video_BK[:, k].numpy(), truth_BK[:, k].numpy()),
-            "motion": float(step[:, k].std()) if k else float("nan"),
+            "motion": float(step[:, k].std()) if k and joined else float("nan"),
         }
         for k in range(world.frames)
     ]
@@ -58,7 +63,7 @@ def study(world: World, settings: Settings, seed: int = 0) -> tuple[pd.DataFrame
 
         initialise(world, student, mode, settings, seed)
         forced = given_truth(world, student, schedule, mode, seed + 200)
-        rows += measured(world, forced, truth, system=mode, stage="initialised, true context")
+        rows += measured(world, forced, truth, joined=False, system=mode, stage="initialised, true context")
         rows += measured(world, rolled(), truth, system=mode, stage="initialised, own context")
         gap = distil(world, student, schedule, mode, settings, seed)
         rows += measured(world, rolled(), truth, system=mode, stage="distilled, own context")
