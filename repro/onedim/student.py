@@ -23,9 +23,6 @@ class Context:
     kept_BK: torch.Tensor
     chunk: int = -1
 
-    def reset(self) -> None:
-        self.chunk = -1
-
     def begin(self, chunk: int) -> None:
         self.chunk = chunk
 

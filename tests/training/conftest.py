@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from repro.config import Student, load_students
+from repro.flow import x0_from_velocity
 from repro.models.wan import WanDiT
 from repro.training.dmd import Distillation
 
@@ -24,3 +25,17 @@ def distil(smoke, untrained):
         return Distillation(smoke, row, copy(), copy(), copy(1.5).requires_grad_(False), "cpu")
 
     return make
+
+
+@pytest.fixture
+def repeated():
+    """Asserts that one forward over all chunks gives what the rollout gave one by one."""
+
+    def check(distillation, made):
+        student, generate = distillation.student, distillation.generate
+        text = student.text_context(made.text_BLE)
+        v = student(made.x, made.sigma_BF * 1000, text, history=generate.history, mask=generate.mask)
+        x0 = x0_from_velocity(made.x, v, made.sigma_BF)
+        torch.testing.assert_close(x0, made.x0, atol=1e-4, rtol=1e-4)
+
+    return check
