@@ -46,7 +46,8 @@ def sheet(responses: Responses, codebook: dict[str, Theme]) -> pd.DataFrame:
     frame = responses.frame
     rows = frame[(frame["part"] == "feedback") & (frame["answer"].str.strip() != "")]
     suggested = [
-        " ".join(t.theme for t in codebook.values() if re.search(t.pattern, text, re.IGNORECASE)) for text in rows["answer"]
+        " ".join(t.theme for t in codebook.values() if re.search(t.pattern, text, re.IGNORECASE))
+        for text in rows["answer"]
     ]
     table = rows[["participant", "question"]].assign(text=rows["answer"], suggested=suggested)
     return table.assign(**dict.fromkeys(CODERS, "")).reset_index(drop=True)

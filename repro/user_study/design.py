@@ -97,7 +97,9 @@ def load(path: Path = FOLDER / "design.yaml") -> Design:
     try:
         data = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise ReproError(f"design {path} cannot be read ({error.strerror}): start from {FOLDER.name}/design.yaml") from error
+        raise ReproError(
+            f"design {path} cannot be read ({error.strerror}): start from {FOLDER.name}/design.yaml"
+        ) from error
     except yaml.YAMLError as error:
         raise ReproError(f"{path.name} is not valid YAML: {error}") from error
     if not isinstance(data, dict):

@@ -110,7 +110,13 @@ def aspects(responses: Responses) -> pd.DataFrame:
         found = votes(responses, aspect)
         for first, second in responses.design.pairs:
             own = found[(found["first"] == first) & (found["second"] == second)]
-            row = {"aspect": aspect, "first": first, "second": second, "answers": len(own), "equal": own["won"].isna().mean()}
+            row = {
+                "aspect": aspect,
+                "first": first,
+                "second": second,
+                "answers": len(own),
+                "equal": own["won"].isna().mean(),
+            }
             rows.append(row | _robust(own.dropna(subset="won")))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=holm(table["p"].fillna(1.0)))

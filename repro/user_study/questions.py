@@ -43,7 +43,9 @@ def _scale(low: str, high: str) -> tuple[tuple[str, str], ...]:
     return (("1", f"1, {low}"), ("2", "2"), ("3", "3"), ("4", "4"), ("5", f"5, {high}"))
 
 
-QUALITY = tuple((str(i), f"{i}, {x}") for i, x in enumerate(("Poor", "Below average", "Average", "Good", "Excellent"), 1))
+QUALITY = tuple(
+    (str(i), f"{i}, {x}") for i, x in enumerate(("Poor", "Below average", "Average", "Good", "Excellent"), 1)
+)
 OVERALL = (
     ("strongly_a", "Strongly prefer A"),
     ("slightly_a", "Slightly prefer A"),

@@ -90,7 +90,12 @@ def agreement(responses: Responses) -> pd.DataFrame:
         ("Krippendorff's alpha", "all votes", krippendorff(counts) if fixed else np.nan, int((size > 1).sum())),
         ("Fleiss' kappa", f"items with {fixed} votes", fleiss(same) if len(same) > 1 else np.nan, len(same)),
         ("Cohen's kappa", "pairs of raters, mean", mean, pairs),
-        ("Cohen's kappa", "same rater again", cohen(again["won"], again["won_again"]) if len(again) else np.nan, len(again)),
+        (
+            "Cohen's kappa",
+            "same rater again",
+            cohen(again["won"], again["won_again"]) if len(again) else np.nan,
+            len(again),
+        ),
     ]
     return pd.DataFrame(rows, columns=["coefficient", "of", "value", "n"])
 

@@ -83,7 +83,9 @@ def _csv_rows(path: Path) -> list[dict]:
             missing = [c for c in ("participant", "task", "part", "question", "answer", "seconds")
                        if c not in (reader.fieldnames or ())]  # fmt: skip
             if missing:
-                raise ReproError(f"{path.name} has no column {missing[0]!r}: its first line must name {', '.join(COLUMNS)}")
+                raise ReproError(
+                    f"{path.name} has no column {missing[0]!r}: its first line must name {', '.join(COLUMNS)}"
+                )
             return list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ReproError(f"{path.name} is no CSV file in UTF-8 ({error}): export it again") from error
@@ -117,7 +119,9 @@ def _problem(answer: Answer, design: Design) -> str | None:
     part = design.parts[answer.part]
     question = part.question(answer.question)
     if question is None:
-        return f"part {answer.part} has no question {answer.question!r}: it has {', '.join(q.key for q in part.questions)}"
+        return (
+            f"part {answer.part} has no question {answer.question!r}: it has {', '.join(q.key for q in part.questions)}"
+        )
     if question.options and answer.answer not in question.values:
         return f"answer {answer.answer!r} to {answer.question}: choose one of {', '.join(question.values)}"
     shown = [m for m in (answer.left, answer.right) if m]

@@ -112,7 +112,10 @@ def _answers(design, task, person, strength, rank, raters, prompts, side_bias, t
             # A method's strength on a latent scale, cut at even steps; decay runs the other way.
             latent = strength[task["left"]] + raters(person) + rng.logistic()
             level = int(np.clip(np.floor(latent + len(question.options) / 2), 0, len(question.options) - 1))
-            yield question.key, question.values[::-1][level] if task["part"] == "consistency" else question.values[level]
+            yield (
+                question.key,
+                question.values[::-1][level] if task["part"] == "consistency" else question.values[level],
+            )
         else:
             yield question.key, rng.choice(question.values)
 
