@@ -12,7 +12,7 @@ from repro.user_study.responses import Responses, pair_of
 
 
 def votes(responses: Responses, question: str = "overall", kind: str = "main") -> pd.DataFrame:
-    """One row a vote: participant, task, prompt, first, second, first_left, won (1, 0, NaN where undecided), repeats."""
+    """One row a vote: participant, task, prompt, first, second, first_left, won (1, 0; NaN if undecided), repeats."""
     frame = responses.frame
     rows = frame[(frame["part"] == "comparison") & (frame["question"] == question) & (frame["kind"] == kind)]
     pairs = [pair_of(left, right, responses.design) for left, right in zip(rows["left"], rows["right"], strict=True)]

@@ -1,6 +1,7 @@
 """The questionnaire of the paper's appendix H.5, once: page, validation and analysis read it here."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 CHOICES = ("strongly_a", "slightly_a", "neutral", "slightly_b", "strongly_b")
 FIRST, SECOND = CHOICES[:2], CHOICES[3:]
@@ -61,7 +62,7 @@ def parts(neutral: bool, seconds: float) -> dict[str, Part]:
     overall = tuple(o for o in OVERALL if neutral or o[0] != "neutral")
     decay = (("consistent", "Consistent"), ("minor", "Minor decay"), ("significant", "Significant decay"))
     edges = [f"{seconds * i / len(SEGMENTS):.3g}" for i in range(len(SEGMENTS) + 1)]
-    spans = zip(edges, edges[1:], strict=False)
+    spans = pairwise(edges)
     found = (
         Part(
             "about",
