@@ -158,7 +158,7 @@ def accept(frame: pd.DataFrame, design: Design, name: str) -> Responses:
         first = again.iloc[0]
         raise ReproError(
             f"{name}: participant {first['participant']!r} answers {first['question']} of task {first['task']!r} twice "
-            f"and differently ({', '.join(again[again['task'] == first['task']]['answer'].unique())}); {len(again)} such "
+            f"and differently ({', '.join(again['answer'].unique())}); {len(again)} such "
             "rows: keep one of each"
         )
     shown = frame.groupby(["participant", "task"])[["part", "kind", "prompt", "left", "right"]].nunique()
