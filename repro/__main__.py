@@ -10,7 +10,7 @@ import typer
 from repro.config import (
     EvaluationSize,
     check_all,
-    for_student,
+    for_run,
     load_profile,
     load_runs,
     load_scale,
@@ -158,7 +158,7 @@ def evaluate(
 
     _torch(threads, device)
     row = _row(load_runs(), run, "run", "runs.csv")
-    config = for_student(load_profile(profile, evaluation=evaluation), load_students()[row.student])
+    config = for_run(load_profile(profile, evaluation=evaluation), row, load_students())
     measure(config, row, prompts, checkpoints, out, device)
 
 
