@@ -18,9 +18,11 @@ from repro.config import (
     load_systems,
 )
 from repro.errors import ReproError
+from repro.evaluation.vbench.verbs import app as vbench
 from repro.sources import load_needs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(vbench, name="vbench")
 
 
 ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
