@@ -481,6 +481,22 @@ def publish(
 
 
 @app.command()
+def regress(
+    fresh: Annotated[Path, typer.Option(help="results folder with metrics.csv and runs/*/scores.csv")] = Path(
+        "results/mini"
+    ),
+    published: Annotated[Path, typer.Option(help="what it is held against")] = Path("results/published/mini"),
+    runs: Annotated[str, typer.Option(help="run_ids, separated by commas; all published ones when not given")] = "",
+):
+    """Hold fresh results against the published ones, by the tolerances of config/tolerances.csv."""
+    from rich.console import Console
+
+    from repro.reporting.regress import check
+
+    check(fresh, published, runs.split(",") if runs else [], Console(width=110))
+
+
+@app.command()
 def readme():
     """Write the generated tables between the markers of README.md."""
     from repro.reporting.readme import update
