@@ -11,6 +11,7 @@ from repro.config import (
     EvaluationSize,
     check_all,
     for_student,
+    load_long,
     load_profile,
     load_runs,
     load_scale,
@@ -224,6 +225,61 @@ def videos(
     rows = [_row(known, name, "system", "headroom.csv") for name in systems.split(",")]
     pairs = [(row, _row(runs, row.run, "run", "runs.csv")) for row in rows]
     write_videos(load_profile(profile), pairs, count, checkpoints, out, device)
+
+
+@app.command()
+def long(
+    system: Annotated[str, typer.Argument(help="row of long.csv")],
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for long.json, scores.csv.gz, curves.csv, drift.csv, frames.npz")],
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Roll one system on for minutes: quality, saturation and motion against time, and their drift."""
+    from repro.evaluation.long_video import measure
+
+    _torch(threads, device)
+    run = _row(load_long(), system, "system", "long.csv")
+    measure(load_profile(profile, evaluation=evaluation), run, checkpoints, out, device)
+
+
+@app.command()
+def pace(
+    systems: Annotated[str, typer.Option(help="rows of long.csv, separated by commas")],
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for pace.csv and pace.json")],
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Latency and memory of every chunk of long videos."""
+    from repro.evaluation.pace import measure
+
+    _torch(threads, device)
+    rows = [_row(load_long(), name, "system", "long.csv") for name in systems.split(",")]
+    measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)
+
+
+@app.command()
+def search(
+    prompts: Prompts,
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for search.json, screened, probes and scores .csv.gz")],
+    run: Annotated[str, typer.Option(help="row of runs.csv: student, cache and window")] = "diagonal_4322222",
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Search all schedules for the best at every number of forwards, and time the finalists."""
+    from repro.evaluation.search import measure
+
+    _torch(threads, device)
+    row = _row(load_runs(), run, "run", "runs.csv")
+    measure(load_profile(profile, evaluation=evaluation), row, prompts, checkpoints, out, device)
 
 
 @app.command("headroom-table")

@@ -7,7 +7,8 @@ the caption says. Every measure lies in [0, 1], higher is better.
 Legend: B clips, t judged frames, D feature width, P places of a frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -71,8 +72,11 @@ def motion_smoothness(video_uint8: torch.Tensor) -> torch.Tensor:
     return (255 - (between - neighbours).abs().mean((1, 2, 3, 4))) / 255
 
 
-def dynamic_degree(clip_uint8: np.ndarray) -> float:
-    """1 where enough of the clip moves, else 0. `clip_uint8` is [frames, 3, height, width]."""
+def speeds(clip_uint8: np.ndarray) -> np.ndarray:
+    """Mean speed of the fastest 5% of pixels at each flow step, in heights per step.
+
+    `clip_uint8` is [frames, 3, height, width].
+    """
     import cv2
 
     # One thread: on frames this small, several wait for each other three times longer than they work.
@@ -81,12 +85,34 @@ def dynamic_degree(clip_uint8: np.ndarray) -> float:
     gray = [
         cv2.cvtColor(np.ascontiguousarray(f.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY) for f in clip_uint8[::FLOW_STRIDE]
     ]
-    moving = 0
+    fastest = []
     for a, b in pairwise(gray):
         speed = np.linalg.norm(flow.calc(a, b, None), axis=-1).ravel()
-        fastest = np.partition(speed, -max(1, len(speed) // 20))[-max(1, len(speed) // 20) :]
-        moving += fastest.mean() > DYNAMIC_SPEED * clip_uint8.shape[-2]
-    return float(moving >= DYNAMIC_SHARE * (len(gray) - 1))
+        fastest.append(np.partition(speed, -max(1, len(speed) // 20))[-max(1, len(speed) // 20) :].mean())
+    return np.array(fastest) / clip_uint8.shape[-2]
+
+
+def dynamic_degree(clip_uint8: np.ndarray) -> float:
+    """1 where enough of the clip [frames, 3, height, width] moves, else 0."""
+    moving = speeds(clip_uint8) > DYNAMIC_SPEED
+    return float(moving.sum() >= DYNAMIC_SHARE * len(moving))
+
+
+def _each(function: Callable[[np.ndarray], float], video_uint8: torch.Tensor) -> list[float]:
+    """`function` of every clip, as many at a time as PyTorch has threads."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(function, video_uint8.cpu().numpy()))
+
+
+def speed(video_uint8: torch.Tensor) -> np.ndarray:
+    """Mean of `speeds` of every clip, [B]."""
+    return np.array(_each(lambda clip: speeds(clip).mean(), video_uint8))
+
+
+def saturation(video_uint8: torch.Tensor) -> torch.Tensor:
+    """Mean HSV saturation of every clip [frames, 3, height, width], [B]."""
+    brightest, darkest = (f(video_uint8, 2).float() for f in (torch.amax, torch.amin))
+    return ((brightest - darkest) / brightest.clamp(min=1)).mean((1, 2, 3))
 
 
 def semantic_scores(probabilities: dict[str, np.ndarray], row: int, caption: str) -> dict[str, float]:
@@ -152,7 +178,7 @@ def read(judge: Judge, video_uint8: torch.Tensor) -> Reading:
             "background_consistency": place_consistency(frame_features["places"]).cpu(),
             "temporal_flickering": temporal_flickering(video_uint8).cpu(),
             "motion_smoothness": motion_smoothness(video_uint8).cpu(),
-            "dynamic_degree": [dynamic_degree(clip) for clip in video_uint8.cpu().numpy()],
+            "dynamic_degree": _each(dynamic_degree, video_uint8),
             "aesthetic_quality": p["aesthetic"][:, 0],
             "imaging_quality": p["imaging"][:, 0],
         }

@@ -12,7 +12,7 @@ from repro.files import sha256
 from repro.generation.noise import prompt_noise
 from repro.generation.spans import Spans
 from repro.generation.student import Generator, load_student
-from repro.models import text_encoder, weights
+from repro.models import text_encoder
 from repro.reporting import records
 
 UNITS = {"throughput_fps": "frame/s"}
@@ -51,9 +51,7 @@ def time_once(generator: Generator, text_1LE: torch.Tensor, cache, seed: int) ->
 
 def time_text(profile: Profile, checkpoints: Path, caption: str, device) -> np.ndarray:
     """Seconds to encode one caption, text to embedding: shown apart, in no other number."""
-    encoder = text_encoder.build(profile)
-    weights.load_into(encoder, Path(checkpoints) / "text_encoder.safetensors")
-    encoder = encoder.to(device).eval()
+    encoder = text_encoder.load(profile, checkpoints, device)
     samples = []
     for turn in range(profile.timing.warmups + profile.timing.runs):
         spans = Spans(device)

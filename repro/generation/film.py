@@ -17,7 +17,7 @@ from repro.files import write_atomic
 from repro.generation.noise import prompt_noise
 from repro.generation.student import Generator, load_student
 from repro.geometry import Geometry
-from repro.models import text_encoder, weights
+from repro.models import text_encoder
 
 
 class Cue(NamedTuple):
@@ -102,9 +102,7 @@ def film(
     """
     if Path(out).suffix != ".mp4":
         raise ReproError(f"--out {out}: videos are written as .mp4")
-    encoder = text_encoder.build(profile)
-    weights.load_into(encoder, Path(checkpoints) / "text_encoder.safetensors")
-    texts = encoder.to(device).eval()([cue.prompt for cue in cues])
+    texts = text_encoder.load(profile, checkpoints, device)([cue.prompt for cue in cues])
     model = load_student(profile, run.student, profile.evaluation.student_seeds[0], checkpoints, device)
     generator = Generator(profile, run, model, load_decoder(profile, run.decoder, checkpoints, device), device)
     geometry, cache = generator.geometry, generator.new_cache(1)
