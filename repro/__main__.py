@@ -241,8 +241,9 @@ def long(
     from repro.evaluation.long_video import measure
 
     _torch(threads, device)
-    run = _row(load_long(), system, "system", "long.csv")
-    measure(load_profile(profile, evaluation=evaluation), run, checkpoints, out, device)
+    run, config = _row(load_long(), system, "system", "long.csv"), load_profile(profile, evaluation=evaluation)
+    student = load_students().get(run.student)
+    measure(for_student(config, student) if student else config, run, checkpoints, out, device)
 
 
 @app.command()
@@ -264,6 +265,18 @@ def pace(
 
 
 @app.command()
+def long_table(
+    videos: Annotated[Path, typer.Option("--long", help="folder of the verbs `long` and `pace`")],
+    out: Annotated[Path, typer.Option(help="folder for tables/long.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """What changes in long videos as they go on, and what their chunks cost."""
+    from repro.reporting.long_video import build
+
+    build(videos, profile, out)
+
+
+@app.command()
 def search(
     prompts: Prompts,
     checkpoints: Checkpoints,
@@ -280,6 +293,18 @@ def search(
     _torch(threads, device)
     row = _row(load_runs(), run, "run", "runs.csv")
     measure(load_profile(profile, evaluation=evaluation), row, prompts, checkpoints, out, device)
+
+
+@app.command()
+def search_table(
+    search: Annotated[Path, typer.Option(help="folder that the verb `search` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/search.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """The finalists and their front, monotone schedules against others, and what a step is worth where."""
+    from repro.reporting.search import build
+
+    build(search, profile, out)
 
 
 @app.command("headroom-table")

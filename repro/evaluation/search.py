@@ -180,7 +180,7 @@ def measure(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: P
     screened["finalist"] = screened["schedule"].isin(best)
     for name, table in (("screened", screened), ("probes", probed), ("scores", scores)):
         write_atomic(out / f"{name}.csv.gz", lambda p, t=table: write_csv(p, t))
-    made = {"candidates": len(screened), "screening_clips": made, "final_clips": more}
+    made = {"candidate_schedules": len(screened), "screening_clips": made, "final_clips": more}
     written = _records(profile, run, scores, features, timed, made, checkpoints, device)
     records.write(out / "search.json", written)
 
