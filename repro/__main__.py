@@ -307,6 +307,64 @@ def search_table(
     build(search, profile, out)
 
 
+@app.command()
+def codecs(
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for codecs.json, scores.csv and frames.npz")],
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """The full decoder and the tiny one on held-out clips: size, speed, fidelity."""
+    from repro.evaluation.codecs import measure
+
+    _torch(threads, device)
+    measure(load_profile(profile, evaluation=evaluation), checkpoints, out, device)
+
+
+@app.command()
+def codecs_table(
+    codecs: Annotated[Path, typer.Option(help="folder that the verb `codecs` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/table8.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Table 8 beside the paper's numbers."""
+    from repro.reporting.codecs import build
+
+    build(codecs, profile, out)
+
+
+@app.command()
+def story(
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for story.json, scores.csv.gz, frames.npz and story.mp4")],
+    runs: Annotated[str, typer.Option(help="rows of runs.csv, separated by commas")] = "diagonal_4322222",
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Tell config/story.csv, whose prompts change on the way, with and without recaching."""
+    from repro.evaluation.story import measure
+
+    _torch(threads, device)
+    rows = [_row(load_runs(), name, "run", "runs.csv") for name in runs.split(",")]
+    measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)
+
+
+@app.command()
+def story_table(
+    story: Annotated[Path, typer.Option(help="folder that the verb `story` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/story.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Text alignment of every part of the story, and how smooth the changes are."""
+    from repro.reporting.story import build
+
+    build(story, profile, out)
+
+
 @app.command("headroom-table")
 def headroom_table(
     systems: Annotated[Path, typer.Option(help="folder of the verb `headroom`, <system>/headroom.json each")],

@@ -275,8 +275,8 @@ def answer_kinds(found: Search) -> str:
     counts = ", ".join(f"{(told['verdict'] == v).sum()} {v}" for v in ("reproduced", "contradicted", "unresolved"))
     average = with_range(100 * mean, *(100 * x for x in interval_of(draws)), signed)
     return (
-        f"Best monotone less best other schedule, mean over {len(told)} numbers of forwards: {average} points of Total; "
-        f"one by one {counts}. The claim: {kind_verdict(told, mean, draws)}."
+        f"Best monotone less best other schedule, mean over {len(told)} numbers of forwards: {average} points of "
+        f"Total; one by one {counts}. The claim: {kind_verdict(told, mean, draws)}."
     )
 
 

@@ -39,8 +39,8 @@ def front(found: Search) -> Figure:
     first = found.records[0]
     prompts = len(found.seeds_N) // len(first.seeds)
     figure.suptitle(
-        f"Schedule search: profile {first.profile}, {len(table)} finalists of {len(found.screened)}, {prompts} prompts, "
-        f"training seeds {first.seeds}, {first.device}",
+        f"Schedule search: profile {first.profile}, {len(table)} finalists of {len(found.screened)}, {prompts} "
+        f"prompts, training seeds {first.seeds}, {first.device}",
         fontsize=10,
     )
     return figure
