@@ -1,6 +1,7 @@
 # snakemake table5                                     mini, from its shipped checkpoints
 # snakemake validity                                   do the measures measure? mini, from its shipped judge
 # snakemake table5 --config profile=smoke              everything at toy size, training included
+# snakemake long search table8 story                   studies of inference: long videos, schedules, decoders, prompts
 # snakemake onedim                                     the method on videos of one number a frame
 # snakemake cost                                       what training costs, stage by stage
 # snakemake table5 --config train=true device=cuda     train mini's checkpoints first
@@ -9,7 +10,18 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-LANDED = ["table5", "validity", "headroom", "videos", "cost", "onedim"]
+LANDED = [
+    "table5",
+    "validity",
+    "headroom",
+    "videos",
+    "cost",
+    "onedim",
+    "long",
+    "search",
+    "table8",
+    "story",
+]
 PENDING = sorted({f"table{n}" for n in range(1, 10)} - set(LANDED)) + [
     "figures",
     "user_study",
@@ -41,6 +53,7 @@ else:
     include: "rules/report.smk"
     include: "rules/cost.smk"
     include: "rules/onedim.smk"
+    include: "rules/inference.smk"
 
     rule all:
         default_target: True

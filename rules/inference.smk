@@ -121,9 +121,7 @@ rule measure_search:
         ),
     output:
         f"{OUT}/search/search.json",
-        multiext(
-            f"{OUT}/search/", "screened.csv.gz", "probes.csv.gz", "scores.csv.gz"
-        ),
+        multiext(f"{OUT}/search/", "screened.csv.gz", "probes.csv.gz", "scores.csv.gz"),
     log:
         f"{OUT}/logs/search.log",
     conda:

@@ -27,8 +27,8 @@ from repro.reporting import records
 
 WAYS = ("keep", "recache", "fresh")
 SCORES = ("text", "total")
-SCALE = 2
-"""Enlargement of the small video."""
+SCALE, CRF = 2, 30
+"""Enlargement and compression of the small video."""
 NEAR = 8
 """Frames on either side with which a change is compared: half a second."""
 
@@ -162,7 +162,7 @@ def write_strip(profile: Profile, films: dict[str, np.ndarray], cues: list[Cue],
 
 
 def write_video(profile: Profile, video: np.ndarray, path: Path) -> None:
-    writer = Writer(path, profile.geometry, SCALE)
+    writer = Writer(path, profile.geometry, SCALE, CRF)
     writer.write(video)
     writer.close()
 

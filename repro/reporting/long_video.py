@@ -26,6 +26,8 @@ NAMES = {
 FLOW_STEPS_PER_SECOND = 8
 """Speeds are those of an eighth of a second."""
 SCALE = {"total": 100, "text": 100, "saturation": 100, "speed": FLOW_STEPS_PER_SECOND, "kernel_distance": 1000}
+FEWEST = 10
+"""Videos below which a bootstrap interval is too narrow to give a verdict."""
 COMPARED = (("diagonal", "self"), ("diagonal_cyclic", "diagonal"))
 """Pairs whose difference over the same prompts and noise the table shows."""
 
@@ -86,14 +88,19 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
+def told(value: float, p_holm: float, n: int, words: tuple[str, str]) -> str:
+    """One of the two words, for more and for less, where so many videos can tell."""
+    if n < FEWEST:
+        return "too few"
+    return "unresolved" if p_holm >= 0.05 else words[0] if value > 0 else words[1]
+
+
 def trend_of(row: pd.Series) -> str:
     """Does a measure drift?"""
-    if row["p_holm"] >= 0.05:
-        return "unresolved"
-    return "rises" if row["slope"] > 0 else "falls"
+    return told(row["slope"], row["p_holm"], row["n"], ("rises", "falls"))
 
 
-def compared(long: Long, profile_seed: int = 0, resamples: int = 2000) -> pd.DataFrame:
+def compared(long: Long, resamples: int = 2000) -> pd.DataFrame:
     """Means over time, paired: one row a (roll, pair, measure)."""
     means = long.scores.groupby(["system", "roll", "seed", "prompt"], as_index=False)[
         [m for m in NAMES if m in long.scores]
@@ -110,7 +117,7 @@ def compared(long: Long, profile_seed: int = 0, resamples: int = 2000) -> pd.Dat
                     )
                     for s in (a, b)
                 ]
-                value, low, high, p = paired_difference(*pair, resamples, np.random.default_rng(profile_seed))
+                value, low, high, p = paired_difference(*pair, resamples, np.random.default_rng(0))
                 row = {"roll": roll, "system": a, "reference": b, "measure": measure}
                 rows.append(row | {"difference": value, "low": low, "high": high, "p": p, "n": len(pair[0])})
     table = pd.DataFrame(rows)
@@ -163,7 +170,7 @@ def pair_sections(pairs: pd.DataFrame) -> tuple[Section, ...]:
             NAMES[r["measure"]],
             with_range(*(SCALE[r["measure"]] * r[c] for c in ("difference", "low", "high")), signed),
             f"{r['p_holm']:.3f}",
-            "unresolved" if r["p_holm"] >= 0.05 else "higher" if r["difference"] > 0 else "lower",
+            told(r["difference"], r["p_holm"], r["n"], ("higher", "lower")),
         )
         for r in pairs.to_dict("records")
     )
@@ -201,7 +208,8 @@ def notes(long: Long, profile: str) -> tuple[str, ...]:
         f"Scored segment by segment, each as long as the videos of training; training seeds "
         f"{', '.join(map(str, student.seeds))}; evaluated on {student.device}.",
         "Change per minute: slope of a least-squares line through the segments, [95% bootstrap interval over prompts "
-        f"within training seeds]; rises or falls where p, Holm-adjusted over {len(long.drift)} slopes, is below 0.05.",
+        f"within training seeds]; rises or falls where p, Holm-adjusted over {len(long.drift)} slopes, is below 0.05; "
+        f"with fewer than {FEWEST} videos an interval is too narrow for a verdict.",
         "A caption of the sprite world tells of one motion, which a frame cannot hold for long: Text may fall without "
         "any fault in the pictures.",
         f"Latency: median [quartiles] at batch 1 on {clock.device}, decoding included; changes over the whole video: "
@@ -216,29 +224,42 @@ def notes(long: Long, profile: str) -> tuple[str, ...]:
 def drifts(long: Long, roll: float) -> str:
     """What drifts?"""
     rows = long.drift[long.drift["roll"] == roll].assign(verdict=lambda d: d.apply(trend_of, axis=1))
-    told = []
+    parts = []
     for system in long.systems:
         mine = rows[(rows["system"] == system) & rows["measure"].isin(NAMES)]
-        moving = [f"{r.measure.replace('_', ' ')} {r.verdict}" for r in mine.itertuples() if r.verdict != "unresolved"]
-        told.append(f"{system}: {', '.join(moving) or 'no drift resolved'}")
-    return f"Over {roll:g} s (n = {rows['n'].min()} videos a system): " + "; ".join(told) + "."
+        moving = [
+            f"{r.measure.replace('_', ' ')} {r.verdict}" for r in mine.itertuples() if r.verdict in ("rises", "falls")
+        ]
+        parts.append(f"{system}: {', '.join(moving) or 'no drift resolved'}")
+    return f"Over {roll:g} s (n = {rows['n'].min()} videos a system): " + "; ".join(parts) + "."
 
 
 def cyclic(pairs: pd.DataFrame) -> str:
     """Is it better to repeat the schedule or its last digit?"""
     rows = pairs[(pairs["system"] == "diagonal_cyclic") & (pairs["measure"] == "total")] if len(pairs) else pairs
-    told = [
+    parts = [
         f"{r.roll:g} s {with_range(100 * r.difference, 100 * r.low, 100 * r.high, signed)} points of Total"
         for r in rows.itertuples()
     ]
-    return f"Repeating the schedule less repeating its last digit: {'; '.join(told) or 'not measured'}."
+    return f"Repeating the schedule less repeating its last digit: {'; '.join(parts) or 'not measured'}."
 
 
 def steady(long: Long) -> str:
     """Are latency and memory constant?"""
-    told = [
+    parts = [
         f"{s} latency {signed(100 * long.clocked[s, 'seconds_change'].value, 1)}%, memory "
         f"{signed(100 * long.clocked[s, 'memory_mib_change'].value, 1)}%"
         for s in long.pace["system"].unique()
     ]
-    return f"Change over the video, of the median: {'; '.join(told)}; the cache never grows."
+    return f"Change over the video, of the median: {'; '.join(parts)}; the cache never grows."
+
+
+def shows(long: Long) -> str:
+    """What the stills show."""
+    roll = long.rolls[-1]
+    told = ", ".join(
+        f"{s} {100 * first:.1f}% to {100 * last:.1f}%"
+        for s in long.systems
+        for first, last in [long.start_and_end(s, roll, "total")]
+    )
+    return f"The same prompts and noise in every row; Total from the first segment to the last, all prompts: {told}."

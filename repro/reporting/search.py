@@ -22,6 +22,7 @@ PAPER = "4322222"
 """The schedule that the paper recommends."""
 COSTS = {"forwards": "Forwards", "mean_latency_s": "Latency of a chunk, s"}
 RESAMPLES = 2000
+FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,7 @@ def notes(found: Search, profile: str) -> tuple[str, ...]:
         f"training seeds {', '.join(map(str, first.seeds))}; mean [95% bootstrap interval over prompts within seeds]; "
         f"on {first.device}.",
         "A chunk with one step needs a cache pass, so it costs as many forwards as one with two.",
+        f"With fewer than {FEWEST} prompts an interval is too narrow to be believed.",
         "Front: on or off by the point estimates, and the share of resamples in which the schedule is on it. Later "
         "chunks: the mean over all but the first; median [quartiles] of interleaved runs at batch 1.",
         f"{PAPER} on the front of Total against forwards: {front_verdict(rivals(found))}; against latency: "

@@ -11,17 +11,23 @@ KINDS = {True: ("#0072B2", "o", "monotone"), False: ("#E69F00", "D", "other")}
 
 
 def front(found: Search) -> Figure:
-    """Total of the finalists against forwards and against latency; bars are 95% intervals, the line is the front."""
-    table, bounds = fronts(found), np.array([interval_of(d) for d in found.draws_RF.T])
+    """Total of the finalists against forwards and against latency; the line is the front.
+
+    Bars are 95% intervals of the difference to the mean of all finalists on the same prompts.
+    """
+    table = fronts(found)
+    # Most of what varies from prompt to prompt is common to all finalists, and tells none of them apart.
+    apart = found.draws_RF - found.draws_RF.mean(1, keepdims=True) + table["total"].mean()
+    bounds = np.array([interval_of(d) for d in apart.T])
     figure, axes = panels(1, 2, (13, 6), sharey=True)
     for axis, (cost, label) in zip(axes[0], COSTS.items(), strict=True):
         scale = 1000 if cost.endswith("_s") else 1
         for monotone, (colour, marker, name) in KINDS.items():
             chosen = table[table["monotone"] == monotone]
-            bars = np.abs(bounds[chosen.index].T - chosen["total"].to_numpy())
+            bars = np.stack([chosen["total"] - bounds[chosen.index, 0], bounds[chosen.index, 1] - chosen["total"]])
             axis.errorbar(
-                scale * chosen[cost], 100 * chosen["total"], yerr=100 * bars, fmt=marker, color=colour, label=name,
-                elinewidth=0.6, markersize=5,
+                scale * chosen[cost], 100 * chosen["total"], yerr=100 * bars.clip(min=0), fmt=marker, color=colour,
+                label=name, elinewidth=0.6, markersize=5,
             )  # fmt: skip
         paper = table[table["paper"]]
         axis.plot(scale * paper[cost], 100 * paper["total"], "s", markersize=11, markerfacecolor="none", color="black",
