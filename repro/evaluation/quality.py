@@ -33,7 +33,7 @@ def load_judge(checkpoints: Path, device) -> Judge:
 def judge_clips(
     judge: Judge, clips: np.ndarray, captions: list[str], label: str, device
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Sixteen dimensions and the measures beside them, one row a clip, and the judge's features [N, D] for the distances, in one look."""
+    """Dimensions and measures, one row a clip, and the judge's features [N, D] for the distances, in one look."""
     scores, features = [], []
     for start in track(range(0, len(captions), JUDGE_BATCH), label):
         part = slice(start, start + JUDGE_BATCH)
@@ -46,7 +46,7 @@ def judge_clips(
 def chunk_scores(
     judge: Judge, clips: np.ndarray, captions: list[str], geometry: Geometry, label: str, device
 ) -> pd.DataFrame:
-    """Aggregates and measures of every chunk alone, as if it were the clip: one row a chunk and clip, chunk by chunk."""
+    """Aggregates and measures of every chunk alone, as if it were the clip: one row a clip, chunk by chunk."""
     parts = []
     for k in range(geometry.chunks):
         first, last = (geometry.video_frames(0, n * geometry.chunk_frames) for n in (k, k + 1))

@@ -53,7 +53,7 @@ def build(number: int, profile: Profile | str, runs_dir: Path, out_dir: Path, co
     spec = SPECS[number]
     profile = load_profile(profile, config_dir) if isinstance(profile, str) else profile
     name = f"table{number}"
-    runs = [r for r in load_runs(config_dir).values() if name in r.tables.replace(";", " ").split()]
+    runs = [r for r in load_runs(config_dir).values() if name in r.rows]
     if not runs:
         raise ReproError(f"runs.csv gives table {number} no run: write {name} in a row's `tables`")
     gathered = gather(runs, profile, runs_dir, spec.quality)

@@ -181,7 +181,7 @@ def test_a_table_without_pairs_and_a_run_without_a_partner(runs_dir, tmp_path, m
     config = tmp_path / "config"
     shutil.copytree(CONFIG_DIR, config)
     text = (config / "runs.csv").read_text()
-    (config / "runs.csv").write_text(text.replace("diagonal_4322222,table5", "diagonal_4322222,table5 table3"))
+    (config / "runs.csv").write_text(text.replace("diagonal_4322222,table5;", "diagonal_4322222,table5;table3;"))
     spec = tables.Spec(3, "Steps", ("temporal",), ("throughput_fps",), None)
     monkeypatch.setitem(tables.SPECS, 3, spec)
     tables.build(3, "smoke", runs_dir, tmp_path / "out", config)
