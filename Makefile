@@ -8,15 +8,18 @@ BIN := $(VENV)/bin
 stamp = $(VENV)/.$(1)-$(shell cat $(2) pyproject.toml | cksum | cut -d' ' -f1)
 MAIN := $(call stamp,cpu,envs/cpu.txt)
 DEV := $(call stamp,dev,envs/cpu.txt envs/dev.txt)
+VBENCH := .venv-vbench/.installed
 LAB := $(call stamp,lab,envs/cpu.txt envs/lab.txt)
 
-.PHONY: help setup table5 test lint lab schemas
+.PHONY: help setup table5 vbench-env test regress lint lab schemas
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make setup     install everything into .venv (once)"
 	@echo "make table5    reproduce Table 5 at mini scale: results/mini/tables/table5.md"
+	@echo "make vbench-env install VBench into an environment of its own, .venv-vbench"
 	@echo "make test      run the tests"
+	@echo "make regress   reproduce Table 5 and hold it against the published numbers"
 	@echo "make lint      check style: ruff, snakefmt, snakemake --lint"
 	@echo "make lab       open the notebooks in JupyterLab"
 	@echo "make schemas   write config/schemas/ again after a change of repro/config.py or sources.py"
@@ -45,8 +48,17 @@ $(LAB): | $(MAIN)
 table5: $(MAIN)
 	$(BIN)/snakemake --cores $(CORES) table5
 
+vbench-env: $(VBENCH)
+
+$(VBENCH): envs/vbench/requirements.txt | $(MAIN)
+	$(BIN)/snakemake --cores 1 $@
+
 test: $(DEV)
 	$(BIN)/python -m pytest -n 2
+
+regress: $(MAIN)
+	$(BIN)/snakemake --cores $(CORES) regress
+	$(BIN)/python -m repro regress
 
 lint: $(DEV)
 	$(BIN)/ruff check

@@ -2,6 +2,8 @@
 # snakemake validity                                   do the measures measure? mini, from its shipped judge
 # snakemake table5 --config profile=smoke              everything at toy size, training included
 # snakemake onedim                                     the method on videos of one number a frame
+# snakemake vbench_env                                  VBench's own environment: .venv-vbench
+# snakemake regress                                     Table 5 afresh against its published numbers
 # snakemake cost                                       what training costs, stage by stage
 # snakemake table5 --config train=true device=cuda     train mini's checkpoints first
 # snakemake speed --config profile=wan                 timing at paper scale; device=cuda measures it here
@@ -22,6 +24,9 @@ include: "rules/common.smk"
 
 onstart:
     hold_lock()
+
+
+include: "rules/vbench.smk"
 
 
 if TIMED_ONLY:

@@ -10,7 +10,7 @@ import typer
 from repro.config import (
     EvaluationSize,
     check_all,
-    for_student,
+    for_run,
     load_profile,
     load_runs,
     load_scale,
@@ -18,9 +18,11 @@ from repro.config import (
     load_systems,
 )
 from repro.errors import ReproError
+from repro.evaluation.vbench.verbs import app as vbench
 from repro.sources import load_needs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(vbench, name="vbench")
 
 
 ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
@@ -158,7 +160,7 @@ def evaluate(
 
     _torch(threads, device)
     row = _row(load_runs(), run, "run", "runs.csv")
-    config = for_student(load_profile(profile, evaluation=evaluation), load_students()[row.student])
+    config = for_run(load_profile(profile, evaluation=evaluation), row, load_students())
     measure(config, row, prompts, checkpoints, out, device)
 
 
@@ -476,6 +478,22 @@ def publish(
 
     _row(PARTS, kind, "kind", "this verb")
     typer.echo(f"{len(copy(results, out, kind))} files copied to {out}")
+
+
+@app.command()
+def regress(
+    fresh: Annotated[Path, typer.Option(help="results folder with metrics.csv and runs/*/scores.csv")] = Path(
+        "results/mini"
+    ),
+    published: Annotated[Path, typer.Option(help="what it is held against")] = Path("results/published/mini"),
+    runs: Annotated[str, typer.Option(help="run_ids, separated by commas; all published ones when not given")] = "",
+):
+    """Hold fresh results against the published ones, by the tolerances of config/tolerances.csv."""
+    from rich.console import Console
+
+    from repro.reporting.regress import check
+
+    check(fresh, published, runs.split(",") if runs else [], Console(width=110))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -273,15 +274,35 @@ class Student(Section):
         return seeds[: self.seeds]
 
 
+Sampler = Literal["rollout", "staircase", "bidirectional", "renderer"]
+SAMPLER_NEEDS: dict[Sampler, tuple[str, ...]] = {
+    "rollout": ("cache", "schedule", "window_frames"),
+    "staircase": ("window_frames", "lag"),
+    "bidirectional": (),
+    "renderer": (),
+}
+FIXED_MODELS: dict[Sampler, str] = {"bidirectional": "teacher", "renderer": "real"}
+"""Samplers whose `student` is no row of students.csv, and what it is called."""
+
+
 class Run(Section):
-    """One row of `runs.csv`: which student generates how, and which tables it belongs to."""
+    """One row of `runs.csv`: which model generates how, and which tables it belongs to.
+
+    A student generates by `rollout`, the real clips come from the `renderer`. With guidance and in the profile's
+    `flow.teacher_steps`, a causal model without a step list samples on a `staircase`, and the teacher, which has
+    no row in students.csv, is `bidirectional`.
+    """
 
     run_id: str = Field(pattern=r"^[a-z0-9_]+$")
-    tables: str
+    tables: str = Field(pattern=r"^[a-z0-9_]+(:[a-z0-9_]+)?(;[a-z0-9_]+(:[a-z0-9_]+)?)*$")
+    """`table5;table2:without_flow_loss`: tables and figures, each with the run's row there where it is not its id."""
     student: str
-    cache: CacheMode
-    schedule: str
-    window_frames: PositiveInt
+    sampler: Sampler = "rollout"
+    lag: PositiveInt | None = None
+    """Steps that each chunk of a staircase is behind the one before."""
+    cache: CacheMode | None = None
+    schedule: str | None = None
+    window_frames: PositiveInt | None = None
     sink_frames: int = Field(0, ge=0)
     noise_level: int = Field(FORCING_TIMESTEP, ge=0, le=1000)
     chunk_frames: PositiveInt = 3
@@ -291,9 +312,43 @@ class Run(Section):
     cycle: bool = False
     steps: str = "default"
 
+    @model_validator(mode="after")
+    def _one_sampler(self):
+        needed = SAMPLER_NEEDS[self.sampler]
+        for key in ("cache", "schedule", "window_frames", "lag"):
+            if (getattr(self, key) is None) == (key in needed):
+                raise ValueError(
+                    f"sampler {self.sampler} needs {', '.join(needed) or 'no settings'}: "
+                    f"{'give' if key in needed else 'leave empty'} {key}"
+                )
+        if self.sampler in FIXED_MODELS and self.student != FIXED_MODELS[self.sampler]:
+            raise ValueError(f"sampler {self.sampler} is for student {FIXED_MODELS[self.sampler]}, not {self.student}")
+        return self
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """Table or figure → the name of the run's row there."""
+        pairs = (entry.partition(":") for entry in self.tables.split(";"))
+        return {table: name or self.run_id for table, _, name in pairs}
+
+    def checkpoints(self, seeds: Sequence[int]) -> list[str]:
+        """Names of the models and of the decoder that make its clips."""
+        if self.sampler == "renderer":
+            return []
+        models = ["teacher"] if self.sampler == "bidirectional" else [f"{self.student}-s{s}" for s in seeds]
+        return [*models, "tiny" if self.decoder == "tiny" else "vae"]
+
     def schedule_for(self, geometry: Geometry) -> Schedule:
         """Its steps in a video of this size. Raises ReproError for a schedule that does not fit."""
         return Schedule.parse(self.schedule, geometry.chunks, cycle=self.cycle, steps=self.steps)
+
+
+def runs_of(table: str, runs: Iterable[Run]) -> list[Run]:
+    """The runs of a table or figure. Raises ReproError where there are none."""
+    found = [run for run in runs if table in run.rows]
+    if not found:
+        raise ReproError(f"runs.csv gives {table} no run: write {table} in a row's `tables`")
+    return found
 
 
 FIXED_SOURCES = ("real", "reconstruction", "teacher", "ode")
@@ -453,7 +508,7 @@ def load_runs(config_dir: Path = CONFIG_DIR) -> dict[str, Run]:
 
 def students_of(table: str, config_dir: Path = CONFIG_DIR) -> dict[str, Student]:
     """The students whose runs a table shows, in the order of students.csv."""
-    shown = {run.student for run in load_runs(config_dir).values() if table in run.tables.replace(";", " ").split()}
+    shown = {run.student for run in load_runs(config_dir).values() if table in run.rows}
     return {name: row for name, row in load_students(config_dir).items() if name in shown}
 
 
@@ -506,9 +561,14 @@ def student_fit(profile: Profile, row: Student) -> Fit:
     return fit.model_copy(update={key: value for key, value in own.items() if value is not None})
 
 
-def for_student(profile: Profile, row: Student) -> Profile:
-    """The profile with those training seeds alone that the student has."""
-    seeds = row.training_seeds(profile.evaluation.student_seeds)
+def training_seeds(run: Run, students: Mapping[str, Student], seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the evaluation's training seeds that the run's model is trained with; one for a fixed model."""
+    return seeds[:1] if run.sampler in FIXED_MODELS else students[run.student].training_seeds(seeds)
+
+
+def for_run(profile: Profile, run: Run, students: Mapping[str, Student]) -> Profile:
+    """The profile with those training seeds alone that the run's model has."""
+    seeds = training_seeds(run, students, profile.evaluation.student_seeds)
     return profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update={"student_seeds": seeds})})
 
 
@@ -529,13 +589,21 @@ def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
             Schedule.parse(student.schedule, chunks)
         _whole_chunks(f"students.csv: student {student.student!r}", student.chunk_frames, student.window_frames)
     for run in runs.values():
+        if run.sampler in FIXED_MODELS:
+            continue
         if run.student not in students:
             raise ReproError(
                 f"runs.csv: run {run.run_id!r} names student {run.student!r}, which students.csv lacks "
                 f"(it has {', '.join(students)})"
             )
-        geometry = profile.geometry.with_chunk_frames(run.chunk_frames)
-        Schedule.parse(run.schedule, geometry.chunks, cycle=run.cycle, steps=run.steps)
+        if students[run.student].many_step != (run.sampler == "staircase"):
+            raise ReproError(
+                f"runs.csv: run {run.run_id!r} has sampler {run.sampler}, but student {run.student!r} "
+                f"{'has no' if students[run.student].many_step else 'is distilled for a'} step list"
+            )
+        if run.sampler == "staircase":
+            continue
+        run.schedule_for(profile.geometry.with_chunk_frames(run.chunk_frames))
         _whole_chunks(f"runs.csv: run {run.run_id!r}", run.chunk_frames, run.window_frames, run.sink_frames)
     for system in load_systems(config_dir).values():
         if system.trained_per_seed and system.source not in students:

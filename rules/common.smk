@@ -113,7 +113,7 @@ def not_measured(table):
 
 def runs_of(table):
     rows = [
-        r.run_id for r in RUNS.values() if table in r.tables.replace(";", " ").split()
+        r.run_id for r in RUNS.values() if table in r.rows
     ]
     if not rows:
         raise WorkflowError(

@@ -48,6 +48,28 @@ rule notebook:
         " --parameter results={params.results:q} --parameter profile={params.profile} > {log:q} 2>&1"
 
 
+rule regress:
+    input:
+        rules.table.output[0],
+        expand(f"{OUT}/runs/{{run_id}}/scores.csv", run_id=runs_of("table5")),
+        "config/tolerances.csv",
+    output:
+        f"{OUT}/regress.csv",
+    log:
+        f"{OUT}/logs/regress.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        published=f"results/published/{PROFILE.name}",
+        runs=",".join(runs_of("table5")),
+        fresh=lambda wildcards, output: os.path.dirname(output[0]),
+    message:
+        "hold all cells of Table 5 against the published ones"
+    shell:
+        "python -m repro regress --fresh {params.fresh:q} --published {params.published} --runs {params.runs}"
+        " > {log:q} 2>&1"
+
+
 rule publish:
     input:
         report_files(5),

@@ -118,14 +118,14 @@ def copied(tmp_path):
         ("smoke.yaml", "flow: {shift:", "flow: {shfit:", "smoke.yaml: unknown key 'flow.shfit' (value 5.0)"),
         (
             "runs.csv",
-            "diagonal,diagonal,4322222",
-            "diagonal,diagonal,43x2222",
+            "diagonal,,,diagonal,4322222",
+            "diagonal,,,diagonal,43x2222",
             "schedule '43x2222', position 3: 'x' is not a step count",
         ),
         (
             "runs.csv",
-            "table5,self,self",
-            "table5,selv,self",
+            "table5,self,,",
+            "table5,selv,,",
             "names student 'selv', which students.csv",
         ),
     ],

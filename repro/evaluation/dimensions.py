@@ -20,6 +20,8 @@ SEMANTIC = (
     "overall_consistency",
 )
 DIMENSIONS = TEMPORAL + FRAME + SEMANTIC
+MEASURES = ("motion_amplitude", "saturation")
+"""Beside the dimensions, and compared with real clips of the same prompts: more is not better."""
 DISTANCE = "kernel_distance"
 CORRUPTIONS = ("blur", "noise", "saturation", "flicker", "freeze", "wrong_caption")
 """Five of the pixels (repro/world/degrade.py) and one of the words (repro/world/mistell.py)."""

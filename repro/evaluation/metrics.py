@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as nnf
 
-from repro.evaluation.dimensions import DIMENSIONS, FRAME, SEMANTIC, TEMPORAL
+from repro.evaluation.dimensions import DIMENSIONS, FRAME, MEASURES, SEMANTIC, TEMPORAL
 from repro.world import scene as grammar
 from repro.world.judge import FRAME_STEP, Judge
 
@@ -71,8 +71,8 @@ def motion_smoothness(video_uint8: torch.Tensor) -> torch.Tensor:
     return (255 - (between - neighbours).abs().mean((1, 2, 3, 4))) / 255
 
 
-def dynamic_degree(clip_uint8: np.ndarray) -> float:
-    """1 where enough of the clip moves, else 0. `clip_uint8` is [frames, 3, height, width]."""
+def flow_speeds(clip_uint8: np.ndarray) -> np.ndarray:
+    """Speed of every pixel in heights per flow step, [steps, pixels]. `clip_uint8` is [frames, 3, height, width]."""
     import cv2
 
     # One thread: on frames this small, several wait for each other three times longer than they work.
@@ -81,12 +81,23 @@ def dynamic_degree(clip_uint8: np.ndarray) -> float:
     gray = [
         cv2.cvtColor(np.ascontiguousarray(f.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY) for f in clip_uint8[::FLOW_STRIDE]
     ]
-    moving = 0
-    for a, b in pairwise(gray):
-        speed = np.linalg.norm(flow.calc(a, b, None), axis=-1).ravel()
-        fastest = np.partition(speed, -max(1, len(speed) // 20))[-max(1, len(speed) // 20) :]
-        moving += fastest.mean() > DYNAMIC_SPEED * clip_uint8.shape[-2]
-    return float(moving >= DYNAMIC_SHARE * (len(gray) - 1))
+    speeds = [np.linalg.norm(flow.calc(a, b, None), axis=-1).ravel() for a, b in pairwise(gray)]
+    return np.stack(speeds) / clip_uint8.shape[-2]
+
+
+def dynamic_degree(speeds: np.ndarray) -> float:
+    """1 where enough of the clip moves, else 0."""
+    count = max(1, speeds.shape[1] // 20)
+    fastest = np.partition(speeds, -count, axis=1)[:, -count:]
+    moving = (fastest.mean(axis=1) > DYNAMIC_SPEED).sum()
+    return float(moving >= DYNAMIC_SHARE * len(speeds))
+
+
+def saturation(video_uint8: torch.Tensor) -> torch.Tensor:
+    """Mean of HSV's saturation, (max − min) / max over the colours of a pixel, [B]."""
+    x = video_uint8.float()
+    high, low = x.amax(2), x.amin(2)
+    return ((high - low) / high.clamp(min=1)).mean((1, 2, 3))
 
 
 def semantic_scores(probabilities: dict[str, np.ndarray], row: int, caption: str) -> dict[str, float]:
@@ -136,9 +147,9 @@ class Reading:
     features: np.ndarray
 
     def against(self, captions: Sequence[str]) -> pd.DataFrame:
-        """The sixteen dimensions, one row a clip."""
+        """The sixteen dimensions, then the measures beside them, one row a clip."""
         semantic = [semantic_scores(self.probabilities, row, caption) for row, caption in enumerate(captions)]
-        return pd.concat([self.scores, pd.DataFrame(semantic)], axis=1)[list(DIMENSIONS)]
+        return pd.concat([self.scores, pd.DataFrame(semantic)], axis=1)[[*DIMENSIONS, *MEASURES]]
 
 
 @torch.inference_mode()
@@ -146,22 +157,25 @@ def read(judge: Judge, video_uint8: torch.Tensor) -> Reading:
     """Look at clips [B, frames, 3, height, width]."""
     frame_features, features = judge.features(video_uint8[:, ::FRAME_STEP])
     p = {k: v.float().cpu().numpy() for k, v in judge.probabilities(features).items()}
+    speeds = [flow_speeds(clip) for clip in video_uint8.cpu().numpy()]
     table = pd.DataFrame(
         {
             "subject_consistency": consistency(frame_features["subject"]).cpu(),
             "background_consistency": place_consistency(frame_features["places"]).cpu(),
             "temporal_flickering": temporal_flickering(video_uint8).cpu(),
             "motion_smoothness": motion_smoothness(video_uint8).cpu(),
-            "dynamic_degree": [dynamic_degree(clip) for clip in video_uint8.cpu().numpy()],
+            "dynamic_degree": [dynamic_degree(s) for s in speeds],
             "aesthetic_quality": p["aesthetic"][:, 0],
             "imaging_quality": p["imaging"][:, 0],
+            "motion_amplitude": [s.mean() for s in speeds],
+            "saturation": saturation(video_uint8).cpu(),
         }
     ).astype(float)
     return Reading(table, p, features.float().cpu().numpy())
 
 
 def measure(judge: Judge, video_uint8: torch.Tensor, captions: Sequence[str]) -> pd.DataFrame:
-    """The sixteen dimensions of clips [B, frames, 3, height, width], one row a clip."""
+    """The sixteen dimensions of clips [B, frames, 3, height, width] and the measures beside them, one row a clip."""
     return read(judge, video_uint8).against(captions)
 
 

@@ -1,4 +1,4 @@
-"""One run → its clips → quality.json, scores.csv and frames.npz."""
+"""One run → its clips → quality.json, scores.csv, chunks.csv and frames.npz."""
 
 from pathlib import Path
 
@@ -9,13 +9,16 @@ from rich.progress import track
 
 from repro.config import Profile, Run
 from repro.evaluation import metrics
+from repro.evaluation.dimensions import MEASURES
 from repro.evaluation.sampling import read_prompts, sample
 from repro.evaluation.statistics import cluster_bootstrap
 from repro.files import sha256, write_atomic
+from repro.geometry import Geometry
 from repro.models import weights
 from repro.reporting import records
 from repro.world.judge import Judge
 
+CHUNK_COLUMNS = ("temporal", "frame", "text", "total", *MEASURES)
 SHOWN_PROMPTS, SHOWN_FRAMES = 3, 6
 UNDEFINED_FOR_ONE_SPRITE = ("multiple_objects", "spatial_relationship")
 JUDGE_BATCH = 8
@@ -30,7 +33,7 @@ def load_judge(checkpoints: Path, device) -> Judge:
 def judge_clips(
     judge: Judge, clips: np.ndarray, captions: list[str], label: str, device
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Sixteen dimensions, one row a clip, and the judge's features [N, D] for the distances, in one look."""
+    """Dimensions and measures, one row a clip, and the judge's features [N, D] for the distances, in one look."""
     scores, features = [], []
     for start in track(range(0, len(captions), JUDGE_BATCH), label):
         part = slice(start, start + JUDGE_BATCH)
@@ -38,6 +41,18 @@ def judge_clips(
         scores.append(reading.against(captions[part]))
         features.append(reading.features)
     return pd.concat(scores, ignore_index=True), np.concatenate(features)
+
+
+def chunk_scores(
+    judge: Judge, clips: np.ndarray, captions: list[str], geometry: Geometry, label: str, device
+) -> pd.DataFrame:
+    """Aggregates and measures of every chunk alone, as if it were the clip: one row a clip, chunk by chunk."""
+    parts = []
+    for k in range(geometry.chunks):
+        first, last = (geometry.video_frames(0, n * geometry.chunk_frames) for n in (k, k + 1))
+        scores, _ = judge_clips(judge, clips[:, first if k else 0 : last], captions, f"{label}, chunk {k + 1}", device)
+        parts.append(metrics.aggregate(scores)[list(CHUNK_COLUMNS)].assign(chunk=k))
+    return pd.concat(parts, ignore_index=True)
 
 
 def write_frames(path: Path, clips: np.ndarray, captions: list[str]) -> None:
@@ -62,17 +77,16 @@ def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: 
     clips, counts = sample(profile, run, prompts, checkpoints, device)
     seeds = profile.evaluation.student_seeds
     judge = load_judge(checkpoints, device)
-    scores, features = judge_clips(judge, clips, captions * len(seeds), run.run_id, device)
-    scores.insert(0, "prompt", np.tile(np.arange(len(captions)), len(seeds)))
-    scores.insert(0, "seed", np.repeat(seeds, len(captions)))
+    told = captions * len(seeds)
+    scores, features = judge_clips(judge, clips, told, run.run_id, device)
     scores = metrics.aggregate(scores)
+    chunks = chunk_scores(judge, clips, told, profile.geometry, run.run_id, device)
+    for table in (scores, chunks):
+        table.insert(0, "prompt", np.resize(np.arange(len(captions)), len(table)))
+        table.insert(0, "seed", np.resize(np.repeat(seeds, len(captions)), len(table)))
 
     rng = np.random.default_rng(profile.evaluation.seed)
-    names = (
-        ["judge", "real", "text_encoder"]
-        + [f"{run.student}-s{s}" for s in seeds]
-        + ["tiny" if run.decoder == "tiny" else "vae"]
-    )
+    names = ["judge", "real", "text_encoder", *run.checkpoints(seeds)]
     common = {
         "run_id": run.run_id,
         "profile": profile.name,
@@ -92,5 +106,6 @@ def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: 
 
     out = Path(out)
     write_atomic(out / "scores.csv", lambda p: scores.to_csv(p, index=False, float_format="%.6f"))
+    write_atomic(out / "chunks.csv", lambda p: chunks.to_csv(p, index=False, float_format="%.4f"))
     write_frames(out / "frames.npz", clips, captions)
     records.write(out / "quality.json", rows)

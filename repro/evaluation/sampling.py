@@ -8,25 +8,32 @@ from rich.progress import track
 
 from repro.config import Profile, Run
 from repro.errors import ReproError
+from repro.generation.many_step import ManyStep
 from repro.generation.noise import prompt_noise
-from repro.generation.student import Generator, load_student
+from repro.generation.student import Generator, load_dit
 from repro.models import taehv, vae, weights
+from repro.training.data import pixel_pool, split_scenes
+from repro.world.scene import Scene
+
+
+def prompt_scenes(profile: Profile) -> list[Scene]:
+    """The scenes of the held-out prompts."""
+    scenes = split_scenes("prompts", profile, profile.evaluation.prompts)
+    if len(scenes) < profile.evaluation.prompts:
+        raise ReproError(f"{profile.evaluation.prompts} prompts asked for, but the split has {len(scenes)}")
+    return scenes
 
 
 def write_prompts(profile: Profile, checkpoints: Path, out: Path) -> None:
-    """Encode the held-out captions once: `text` [N, L, E] with the captions in the metadata."""
+    """Encode the held-out captions once: `text` [N, L, E] and `null` [1, L, E], with the captions in the metadata."""
     from repro.models import text_encoder
-    from repro.world import scene
 
-    seed, count = scene.split("prompts", profile)
-    if count < profile.evaluation.prompts:
-        raise ReproError(f"{profile.evaluation.prompts} prompts asked for, but the split has {count}")
-    captions = [scene.sample(seed, i).caption for i in range(profile.evaluation.prompts)]
+    captions = [s.caption for s in prompt_scenes(profile)]
     encoder = text_encoder.build(profile)
     weights.load_into(encoder, checkpoints / "text_encoder.safetensors")
     with torch.inference_mode():
-        text = encoder.eval()(captions).float()
-    weights.save(out, {"text": text}, {"captions": captions}, dtype=None)
+        text, null = encoder.eval()(captions).float(), encoder([""]).float()
+    weights.save(out, {"text": text, "null": null}, {"captions": captions}, dtype=None)
 
 
 def read_prompts(path: Path) -> tuple[torch.Tensor, list[str]]:
@@ -51,14 +58,26 @@ def to_uint8(video: torch.Tensor) -> np.ndarray:
     return (video.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
+def load_generator(
+    profile: Profile, run: Run, seed: int, prompts: Path, checkpoints: Path, device
+) -> Generator | ManyStep:
+    """The run's model of one training seed with its decoder, ready to generate."""
+    model = load_dit(profile, run.checkpoints([seed])[0], checkpoints, device)
+    decoder = load_decoder(profile, run.decoder, checkpoints, device)
+    if run.sampler == "rollout":
+        return Generator(profile, run, model, decoder, device)
+    null = weights.load(prompts)[0]["null"].to(device)
+    return ManyStep(profile, run, model, decoder, null, device)
+
+
 def sample(profile: Profile, run: Run, prompts: Path, checkpoints: Path, device) -> tuple[np.ndarray, dict]:
     """Clips uint8 [seeds·prompts, frames, 3, height, width], seeds outermost, and the counted forwards."""
+    if run.sampler == "renderer":
+        return pixel_pool(prompt_scenes(profile), profile, device).cpu().numpy(), {}
     text, captions = read_prompts(prompts)
-    decoder = load_decoder(profile, run.decoder, checkpoints, device)
     batch, clips, calls = profile.evaluation.batch, [], set()
     for seed in profile.evaluation.student_seeds:
-        model = load_student(profile, run.student, seed, checkpoints, device)
-        generator = Generator(profile, run, model, decoder, device)
+        generator = load_generator(profile, run, seed, prompts, checkpoints, device)
         cache = generator.new_cache(batch)
         for start in track(range(0, len(captions), batch), f"{run.run_id} s{seed}"):
             ids = range(start, min(start + batch, len(captions)))
@@ -70,4 +89,7 @@ def sample(profile: Profile, run: Run, prompts: Path, checkpoints: Path, device)
             calls.add(generator.forward.calls - before)
     if len(calls) != 1:
         raise ReproError(f"run {run.run_id}: batches made different numbers of forwards: {sorted(calls)}")
-    return np.concatenate(clips), {"forwards": calls.pop(), "paper_nfe": generator.schedule.paper_nfe}
+    counts = {"forwards": calls.pop()}
+    if run.sampler == "rollout":
+        counts["paper_nfe"] = generator.schedule.paper_nfe
+    return np.concatenate(clips), counts

@@ -7,11 +7,12 @@ import torch
 from rich.progress import track
 
 from repro.config import Profile, Run
-from repro.evaluation.sampling import load_decoder, read_prompts
+from repro.evaluation.sampling import load_generator, read_prompts
 from repro.files import sha256
+from repro.generation.many_step import ManyStep
 from repro.generation.noise import prompt_noise
 from repro.generation.spans import Spans
-from repro.generation.student import Generator, load_student
+from repro.generation.student import Generator
 from repro.models import text_encoder, weights
 from repro.reporting import records
 
@@ -19,7 +20,7 @@ UNITS = {"throughput_fps": "frame/s"}
 TIMING_VERSION = "1"
 
 
-def time_once(generator: Generator, text_1LE: torch.Tensor, cache, seed: int) -> dict[str, float]:
+def time_once(generator: Generator | ManyStep, text_1LE: torch.Tensor, cache, seed: int) -> dict[str, float]:
     """One video at batch 1, in seconds.
 
     `total_s` runs from the embedded prompt to the last decoded frames; `first_frame_latency_s` to the
@@ -31,7 +32,7 @@ def time_once(generator: Generator, text_1LE: torch.Tensor, cache, seed: int) ->
     drawn: dict[tuple[int, int], torch.Tensor] = {}
     source = prompt_noise(seed, [0], geometry, device)
     for k in range(geometry.chunks):
-        for step in range(generator.schedule.counts[k] + 1):
+        for step in range(generator.draws(k)):
             drawn[k, step] = source(k, step)
     spans, delivered = Spans(device), []
     start = spans.now()
@@ -71,9 +72,7 @@ def measure(
     text, captions = read_prompts(prompts)
     text = text[:1].to(device)
     seed = profile.evaluation.student_seeds[0]
-    models = {s: load_student(profile, s, seed, checkpoints, device) for s in {r.student for r in runs}}
-    decoders = {d: load_decoder(profile, d, checkpoints, device) for d in {r.decoder for r in runs}}
-    generators = [Generator(profile, r, models[r.student], decoders[r.decoder], device) for r in runs]
+    generators = [load_generator(profile, r, seed, prompts, checkpoints, device) for r in runs]
     caches = [g.new_cache(1) for g in generators]
     samples: dict[str, list[dict]] = {r.run_id: [] for r in runs}
     for turn in track(range(profile.timing.warmups + profile.timing.runs), "timing rounds"):
@@ -97,7 +96,7 @@ def write_records(
     common = records.provenance(device)
     seed = profile.evaluation.student_seeds[0]
     for run in runs:
-        names = [f"{run.student}-s{seed}", "tiny" if run.decoder == "tiny" else "vae", "text_encoder"]
+        names = [*run.checkpoints([seed]), "text_encoder"]
         hashes = {n: sha256(Path(checkpoints) / f"{n}.safetensors") for n in names}
         rows = []
         for metric, values in samples[run.run_id].items():

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import torch
 
 from repro.flow import TIMESTEPS, euler_sigmas
+from repro.generation.spans import NO_SPANS, Spans
 from repro.geometry import Geometry
 from repro.models.kv_cache import HistoryCache
-from repro.models.wan import TextContext, WanDiT, block_causal_mask
+from repro.models.wan import TextContext, WanConfig, block_causal_mask
 
 IN_FLIGHT = 4
 """Chunks that MAGI-1 denoises at a time."""
@@ -49,11 +50,12 @@ def _window_mask(whole_TT: torch.Tensor, start: int, stop: int) -> torch.Tensor:
 
 @torch.no_grad()
 def staircase(
-    model: WanDiT,
+    forward: Callable[..., torch.Tensor],
     noise_BFCHW: torch.Tensor,
     context: TextContext,
     null_context: TextContext | None,
     *,
+    config: WanConfig,
     geometry: Geometry,
     window_frames: int,
     steps: int,
@@ -61,8 +63,9 @@ def staircase(
     shift: float,
     guidance: float,
     on_chunk: Callable[[int, torch.Tensor], None] | None = None,
+    spans: Spans = NO_SPANS,
 ) -> torch.Tensor:
-    """Euler on the flow ODE of a block-causal model; returns x0 [B, F, C, H, W].
+    """Euler on the flow ODE of a block-causal model, whose sizes `config` has; returns x0 [B, F, C, H, W].
 
     A forward covers the chunks in flight. A finished chunk is read once more, clean, and from then on
     only its keys and values are seen. `on_chunk(k, x0)` runs as soon as chunk k is clean.
@@ -73,13 +76,13 @@ def staircase(
     guided = null_context is not None and guidance != 1
     weighted = [(context, guidance), (null_context, 1 - guidance)] if guided else [(context, 1.0)]
     kind = {"device": x.device, "dtype": context.keys[0].dtype}
-    streams = [_Stream(c, HistoryCache(model.config, geometry, len(x), window_frames, **kind), w) for c, w in weighted]
+    streams = [_Stream(c, HistoryCache(config, geometry, len(x), window_frames, **kind), w) for c, w in weighted]
 
     def velocity(here: slice, sigma_f: torch.Tensor) -> torch.Tensor:
         mask = _window_mask(whole, geometry.tokens(here.start), geometry.tokens(here.stop))
         timestep = (sigma_f * TIMESTEPS).expand(len(x), -1)
         return sum(
-            s.weight * model(x[:, here], timestep, s.context, start_frame=here.start, history=s.history, mask=mask)
+            s.weight * forward(x[:, here], timestep, s.context, start_frame=here.start, history=s.history, mask=mask)
             for s in streams
         )
 
@@ -88,14 +91,16 @@ def staircase(
         here = slice(active[0] * frames, (active[-1] + 1) * frames)
         step_f = torch.tensor([row[k] for k in active], device=x.device).repeat_interleave(frames)
         now, after = level[step_f - 1], level[step_f]
-        x[:, here] += (after - now)[:, None, None, None] * velocity(here, now).to(x.dtype)
+        with spans("denoise"):
+            x[:, here] += (after - now)[:, None, None, None] * velocity(here, now).to(x.dtype)
         for k in (k for k in active if row[k] == steps):
             chunk = slice(k * frames, (k + 1) * frames)
             if on_chunk is not None:
                 on_chunk(k, x[:, chunk])
             if row[-1] < steps:  # someone will look back
                 clean = torch.zeros(len(x), frames, device=x.device)
-                for s in streams:
-                    s.history.begin(k)
-                    model(x[:, chunk], clean, s.context, start_frame=chunk.start, cache=s.history)
+                with spans("cache"):
+                    for s in streams:
+                        s.history.begin(k)
+                        forward(x[:, chunk], clean, s.context, start_frame=chunk.start, cache=s.history)
     return x

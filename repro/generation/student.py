@@ -65,6 +65,10 @@ class Generator:
         self.decoder_dtype = next(self.decoder.parameters()).dtype
         self.decoder = self.engine.decoder(self.decoder)
 
+    def draws(self, chunk: int) -> int:
+        """Draws of noise that a chunk takes: its start, each later step and a cache pass."""
+        return self.schedule.counts[chunk] + 1
+
     def new_cache(self, batch: int) -> KVCache:
         return KVCache(
             self.model.config,

@@ -1,6 +1,7 @@
 """Records joined with the paper's numbers: `tables/tableN.{csv,md,html,tex}` and what they compare."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from repro.files import write_text
 from repro.reporting import comparisons, paper, render
 from repro.reporting.gather import Gathered, gather, interval_of, record_of
 from repro.reporting.notes import NAMES, notes, reading
+from repro.reporting.records import Record
 from repro.reporting.render import Document, Section, signed, significant, with_range
 
 
@@ -51,7 +53,7 @@ def build(number: int, profile: Profile | str, runs_dir: Path, out_dir: Path, co
     spec = SPECS[number]
     profile = load_profile(profile, config_dir) if isinstance(profile, str) else profile
     name = f"table{number}"
-    runs = [r for r in load_runs(config_dir).values() if name in r.tables.replace(";", " ").split()]
+    runs = [r for r in load_runs(config_dir).values() if name in r.rows]
     if not runs:
         raise ReproError(f"runs.csv gives table {number} no run: write {name} in a row's `tables`")
     gathered = gather(runs, profile, runs_dir, spec.quality)
@@ -63,7 +65,7 @@ def build(number: int, profile: Profile | str, runs_dir: Path, out_dir: Path, co
     )
     out = Path(out_dir)
     texts = {
-        out / "metrics.csv": metrics_frame(gathered).to_csv(index=False),
+        out / "metrics.csv": metrics_frame(gathered.records.values()).to_csv(index=False),
         out / "tables" / f"{name}.csv": _csv(main_frame(spec, gathered, printed), gathered),
         out / "tables" / f"{name}.md": render.markdown(document),
         out / "tables" / f"{name}.html": render.html(document),
@@ -100,10 +102,10 @@ def find_pairs(runs: list[Run], modes: tuple[str, str]) -> list[comparisons.Pair
     return pairs
 
 
-def metrics_frame(gathered: Gathered) -> pd.DataFrame:
+def metrics_frame(found: Iterable[Record]) -> pd.DataFrame:
     """Every record, one row each; lists and mappings as text."""
     rows = []
-    for r in gathered.records.values():
+    for r in found:
         row = r.model_dump()
         row["seeds"] = " ".join(map(str, r.seeds))
         rows.append(row | {k: json.dumps(row[k], sort_keys=True) for k in ("weights", "versions")})

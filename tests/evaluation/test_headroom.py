@@ -50,7 +50,7 @@ def test_a_system_is_measured(everything, smoke, tmp_path, name):
     smoke = smoke.model_copy(update={"evaluation": smoke.evaluation.model_copy(update={"student_seeds": (0, 1)})})
     measure(smoke, system, load_runs()[system.run], everything, tmp_path / "out", "cpu")
     rows = {r.metric: r for r in records.read(tmp_path / "out" / "headroom.json")}
-    assert rows.keys() == {*metrics.DIMENSIONS, *metrics.AGGREGATES, *metrics.DISTANCES}
+    assert rows.keys() == {*metrics.DIMENSIONS, *metrics.MEASURES, *metrics.AGGREGATES, *metrics.DISTANCES}
     seeds = [0, 1] if system.trained_per_seed else [0]
     assert rows["frechet"].seeds == seeds and rows["frechet"].n == len(seeds) * smoke.headroom.clips
     assert rows["frechet"].low <= rows["frechet"].value <= rows["frechet"].high

@@ -79,7 +79,7 @@ def sliding(pixels_per_frame: float) -> np.ndarray:
 @pytest.mark.parametrize(("speed", "moves"), [(0.0, 0.0), (0.02, 0.0), (0.6, 1.0), (1.5, 1.0)])
 def test_dynamic_degree_is_a_threshold_on_speed(speed, moves):
     """The threshold is 0.006 heights a flow step: 0.19 pixels a frame."""
-    assert metrics.dynamic_degree(sliding(speed)) == moves
+    assert metrics.dynamic_degree(metrics.flow_speeds(sliding(speed))) == moves
 
 
 @pytest.mark.parametrize(("moving_steps", "moves"), [(6, 0.0), (16, 1.0)])
@@ -87,7 +87,7 @@ def test_dynamic_degree_needs_a_quarter_of_the_steps(moving_steps, moves):
     """81 frames are 40 flow steps."""
     clip = sliding(1.0)
     clip[metrics.FLOW_STRIDE * moving_steps :] = clip[metrics.FLOW_STRIDE * moving_steps]
-    assert metrics.dynamic_degree(clip) == moves
+    assert metrics.dynamic_degree(metrics.flow_speeds(clip)) == moves
 
 
 # Real clips under the shipped judge.
@@ -125,9 +125,9 @@ def clean(judge, clips, scenes):
 
 
 def test_real_clips_score_high_on_everything(clean):
-    assert list(clean.columns) == list(metrics.DIMENSIONS) and len(clean.columns) == 16
+    assert list(clean.columns) == [*metrics.DIMENSIONS, *metrics.MEASURES] and len(metrics.DIMENSIONS) == 16
     assert clean["multiple_objects"].notna().tolist() == [False] * (CLIPS // 2) + [True] * (CLIPS // 2)
-    assert (clean.mean() > 0.9).all(), clean.mean()
+    assert (clean[[*metrics.DIMENSIONS]].mean() > 0.9).all(), clean.mean()
     assert clean.max().max() <= 1 and clean.min().min() >= 0
 
 
@@ -330,3 +330,16 @@ def test_distances_grow_with_the_shift_and_ignore_the_order(distance):
     values = [distance(a + shift, b) for shift in (0.0, 0.5, 1.0, 2.0)]
     assert (np.diff(values) > 0).all()
     assert distance(a[::-1], draw.permutation(b)) == pytest.approx(values[0])
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0])
+def test_motion_amplitude_is_the_mean_speed(speed):
+    """In heights a flow step of two frames; the flow finds most of it, and twice as much for twice the speed."""
+    true = metrics.FLOW_STRIDE * speed / 64
+    assert metrics.flow_speeds(sliding(speed)).mean() == pytest.approx(true, rel=0.15)
+
+
+def test_saturation_is_that_of_hsv():
+    colors = [(255, 0, 0), (200, 100, 150), (90, 90, 90), (0, 0, 0)]
+    clips = torch.tensor(colors, dtype=torch.uint8)[:, None, :, None, None].expand(-1, 2, -1, 4, 4)
+    torch.testing.assert_close(metrics.saturation(clips), torch.tensor([1.0, 0.5, 0.0, 0.0]))

@@ -73,7 +73,7 @@ def test_an_evaluation_writes_every_measure_once_and_twice_the_same(smoke, folde
     for name in ("quality.json", "scores.csv"):
         assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
     rows = {r["metric"]: r for r in json.loads((folder / "a/quality.json").read_text())}
-    names = {*metrics.DIMENSIONS, *metrics.AGGREGATES, "kernel_distance", "forwards", "paper_nfe"}
+    names = {*metrics.DIMENSIONS, *metrics.MEASURES, *metrics.AGGREGATES, "kernel_distance", "forwards", "paper_nfe"}
     assert rows.keys() == names and rows["forwards"]["value"] == 17
     table = pd.read_csv(folder / "a/scores.csv")
     assert rows["total"]["value"] == pytest.approx(table["total"].mean(), abs=1e-6)
@@ -84,3 +84,16 @@ def test_an_evaluation_writes_every_measure_once_and_twice_the_same(smoke, folde
         np.array_equal(frames["frames"][1, -1], clips[1, -1].transpose(1, 2, 0))
         and list(frames["captions"]) == CAPTIONS[:3]
     )
+
+
+def test_chunks_are_scored_alone_and_without_a_gap(smoke, judge, clips):
+    """The frames of a chunk, and none beside them, decide its scores."""
+    geometry = smoke.geometry
+    table = quality.chunk_scores(judge, clips[:2], CAPTIONS[:2], geometry, "test", "cpu")
+    assert table["chunk"].tolist() == [k for k in range(geometry.chunks) for _ in range(2)]
+    first, last = geometry.video_frames(0, 3), geometry.video_frames(0, 6)
+    spoilt = clips[:2].copy()
+    spoilt[:, first:last] = 0
+    other = quality.chunk_scores(judge, spoilt, CAPTIONS[:2], geometry, "test", "cpu")
+    changed = (table[["total", "saturation"]] != other[["total", "saturation"]]).any(axis=1)
+    assert changed.tolist() == (table["chunk"] == 1).tolist()

@@ -42,7 +42,14 @@ def sampled(model, profile, text, lag, null=None, window=21, guidance=1.0, chunk
     geometry = profile.geometry.with_chunk_frames(chunk_frames)
     noise = whole_video(prompt_noise(0, range(len(text)), geometry), geometry)
     contexts = (model.text_context(text), None if null is None else model.text_context(null))
-    settings = {"geometry": geometry, "window_frames": window, "steps": STEPS, "lag": lag, "shift": SHIFT}
+    settings = {
+        "config": model.config,
+        "geometry": geometry,
+        "window_frames": window,
+        "steps": STEPS,
+        "lag": lag,
+        "shift": SHIFT,
+    }
     return staircase(model, noise, *contexts, **settings, guidance=guidance, **kwargs), noise, contexts
 
 
@@ -96,5 +103,6 @@ def test_no_chunk_sees_a_later_one(untrained, smoke, text):
         other = noise.clone()
         other[:, 12:15] += torch.randn(other[:, 12:15].shape, generator=generator_for(1))
         settings = {"geometry": smoke.geometry, "window_frames": 21, "steps": STEPS, "lag": 2, "shift": SHIFT}
+        settings["config"] = untrained.config
         a, b = (staircase(untrained, n, context, None, guidance=1.0, **settings) for n in (noise, other))
     assert torch.equal(a[:, :12], b[:, :12]) and not torch.equal(a[:, 12:15], b[:, 12:15])

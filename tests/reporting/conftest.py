@@ -65,7 +65,7 @@ def write_run(folder, run, profile="smoke", prompts=PROMPTS, device="test device
 
 def write_runs(folder, **changes):
     for run in load_runs().values():
-        if run.tables == "table5":
+        if "table5" in run.rows:
             write_run(folder / run.run_id, run, **changes)
     return folder
 

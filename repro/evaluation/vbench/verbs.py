@@ -1,0 +1,169 @@
+"""`python -m repro vbench <verb>`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repro.config import load_scale
+from repro.errors import ReproError
+from repro.evaluation.vbench.package import ENVIRONMENT
+
+app = typer.Typer(no_args_is_help=True, help="VBench: plan, generate, check, score, report, with nothing left out.")
+
+Environment = Annotated[Path, typer.Option("--env", help="VBench's own environment")]
+Plan = Annotated[Path, typer.Option("--plan", help="folder that `plan` wrote")]
+Videos = Annotated[Path, typer.Option("--videos", help="folder of the videos")]
+Dimensions = Annotated[str, typer.Option("--dimensions", help="separated by commas, or all")]
+Cache = Annotated[Path | None, typer.Option("--cache", help="folder of VBench's weights; its own when not given")]
+
+
+class Protocol(StrEnum):
+    short = "short"
+    long = "long"
+
+
+class ScoringPrompt(StrEnum):
+    original = "original"
+    extended = "extended"
+
+
+def _package(env: Path):
+    from repro.evaluation.vbench.package import Package
+
+    return Package(env)
+
+
+def _cache(cache: Path | None) -> Path:
+    from repro.evaluation.vbench.weights import CACHE
+
+    return cache or CACHE
+
+
+@app.command()
+def plan(
+    out: Annotated[Path, typer.Option(help="folder for plan.csv and plan.json")],
+    dimensions: Dimensions = "all",
+    originals: Annotated[
+        Path | None, typer.Option(help="VBench's prompts, one a line, in the order of --extended")
+    ] = None,
+    extended: Annotated[Path | None, typer.Option(help="the same prompts extended: what the model is given")] = None,
+    first: Annotated[int, typer.Option(min=0, help="a trial: so many prompts of each dimension; 0 takes all")] = 0,
+    samples: Annotated[int, typer.Option(min=0, help="a trial: so many videos of each prompt; 0 takes all")] = 0,
+    profile: Annotated[str, typer.Option(help="scale whose videos are planned: frames, size, FPS")] = "wan",
+    env: Environment = ENVIRONMENT,
+):
+    """List every video to generate: prompts, seed, file name, hash."""
+    from repro.evaluation.vbench import plan as planning
+    from repro.evaluation.vbench.dimensions import parse
+
+    if (originals is None) != (extended is None):
+        raise ReproError("--originals and --extended belong together: the lines of one extend those of the other")
+    settings, entries = planning.make_plan(
+        _package(env),
+        load_scale(profile).geometry,
+        dimensions=parse(dimensions),
+        extended=(originals, extended) if extended else None,
+        first=first,
+        samples=samples,
+    )
+    planning.write_plan(out, settings, entries)
+    prompts = len({e.prompt for e in entries})
+    part = "" if settings.complete else "; a trial, not VBench's whole set"
+    typer.echo(f"{out}: {len(entries)} videos of {prompts} prompts{part}")
+
+
+@app.command()
+def preflight(env: Environment = ENVIRONMENT, cache: Cache = None):
+    """For each dimension: the weight files, where they come from, where to put them."""
+    from rich.console import Console
+
+    from repro.evaluation.vbench import weights
+
+    weights.show(_package(env), _cache(cache), Console())
+
+
+@app.command()
+def check(plan: Plan, videos: Videos):
+    """Refuse videos that are incomplete, duplicated, mixed, of another length, size or FPS, and say what is wrong."""
+    from rich.console import Console
+
+    from repro.evaluation.vbench.check import require_whole
+    from repro.evaluation.vbench.plan import read_plan
+
+    settings, entries = read_plan(plan)
+    maker = require_whole(settings, entries, videos, Console())
+    typer.echo(
+        f"{videos}: {len(entries)} videos, whole; " + (f"made by {maker}" if maker else "they do not say by what")
+    )
+
+
+@app.command()
+def score(
+    videos: Videos,
+    out: Annotated[Path, typer.Option(help="folder for <protocol>/<dimension>.json")],
+    protocol: Annotated[Protocol, typer.Option(help="short: whole videos; long: VBench-Long on clips. No default")],
+    plan: Annotated[
+        Path | None, typer.Option(help="folder that `plan` wrote; without it, file names are prompts")
+    ] = None,
+    dimensions: Dimensions = "all",
+    scoring_prompt: Annotated[ScoringPrompt, typer.Option(help="which of the two prompts a video is held against")] = (
+        ScoringPrompt.original
+    ),
+    static_filter: Annotated[bool, typer.Option(help="score temporal flickering on static videos only")] = True,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    env: Environment = ENVIRONMENT,
+    cache: Cache = None,
+):
+    """Score a whole set by the real package, dimension by dimension; run again, it goes on where it was."""
+    from repro.evaluation.vbench import score as scoring
+    from repro.evaluation.vbench.check import require_whole
+    from repro.evaluation.vbench.dimensions import parse
+    from repro.evaluation.vbench.plan import read_plan
+    from repro.files import require_writable
+
+    require_writable(out)
+    package, maker, entries = _package(env), {}, []
+    if plan is not None:
+        settings, entries = read_plan(plan)
+        if settings.prompts_sha256 != package.prompt_hash:
+            raise ReproError(f"{plan} was made with other prompts than VBench {package.version} has: plan again")
+        if scoring_prompt is ScoringPrompt.extended and not settings.extended_sha256:
+            raise ReproError(f"{plan} has no extended prompts to score against: plan with --extended")
+        maker = require_whole(settings, entries, videos)
+    job = scoring.Job(
+        package,
+        _cache(cache),
+        out,
+        device,
+        protocol.value,
+        scoring_prompt.value,
+        static_filter and plan is not None,
+        maker,
+    )
+
+    def info_of(dimension: str) -> list[dict]:
+        if plan is None:
+            return scoring.custom_info(videos, dimension)
+        info = scoring.planned_info(package, entries, videos, job, dimension)
+        if not info:
+            raise ReproError(f"{plan} plans no video for {dimension}: leave it out of --dimensions, or plan it")
+        return info
+
+    scoring.score(job, parse(dimensions), info_of, typer.echo)
+
+
+@app.command()
+def report(
+    scores: Annotated[Path, typer.Option(help="folder that `score` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for <name>.{csv,md,html,tex}")],
+    name: Annotated[str, typer.Option(help="whose scores these are")] = "vbench",
+    plan: Annotated[Path | None, typer.Option(help="folder that `plan` wrote")] = None,
+):
+    """Every dimension with its interval, and the totals that can be had, as tables."""
+    from repro.evaluation.vbench import report as reporting
+    from repro.evaluation.vbench.plan import read_plan
+
+    for path in reporting.build(scores, read_plan(plan)[0] if plan else None, name, out):
+        typer.echo(path)
