@@ -20,8 +20,10 @@ from repro.config import (
 from repro.errors import ReproError
 from repro.evaluation.vbench.verbs import app as vbench
 from repro.sources import load_needs
+from repro.user_study.cli import app as user_study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(user_study, name="user-study")
 app.add_typer(vbench, name="vbench")
 
 

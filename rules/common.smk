@@ -29,6 +29,8 @@ DEFAULTS = {
     "evaluation": "default",
     "device": "cpu",
     "results": "results",
+    "responses": "",
+    "design": "config/user_study/design.yaml",
 }
 
 
@@ -112,9 +114,7 @@ def not_measured(table):
 
 
 def runs_of(table):
-    rows = [
-        r.run_id for r in RUNS.values() if table in r.rows
-    ]
+    rows = [r.run_id for r in RUNS.values() if table in r.rows]
     if not rows:
         raise WorkflowError(
             f"config/runs.csv gives {table} no run: write {table} in a row's `tables`"

@@ -152,7 +152,8 @@ def test_missing_checkpoint_is_named_before_any_job(tree, given):
         (
             "table3",
             {},
-            "table3 has not landed yet: the targets that work are table5, validity, headroom, videos, cost, onedim",
+            "table3 has not landed yet: the targets that work are table5, validity, headroom, videos, cost, onedim, "
+            "user_study",
         ),
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),

@@ -27,8 +27,9 @@ WORLD_PARTS = (
     "cost/*.json",
 )
 SPEED_PARTS = ("speed/*.json", "tables/*", "figures/*.png", "notebooks/*.ipynb")
-PARTS = {"world": WORLD_PARTS, "speed": SPEED_PARTS}
-"""What a profile with a world publishes, and one that is timed only."""
+USER_STUDY_PARTS = ("power/power.csv", "truth/truth.csv", "tables/*", "figures/*.png", "notebooks/*.ipynb")
+PARTS = {"world": WORLD_PARTS, "speed": SPEED_PARTS, "user_study": USER_STUDY_PARTS}
+"""What a profile with a world publishes, one that is timed only, and the user study."""
 OPTIONAL = ("training", "cost", "speed")
 """Parts of runs that trained, of the target `cost`, or of a machine with a GPU."""
 MAX_BYTES = 2_000_000

@@ -82,6 +82,6 @@ def t_test(rate: float, error: float, freedom: float) -> float:
 
 
 def power(rate: float, error: float, freedom: float, alpha: float = 0.05) -> float:
-    """Chance that a two-sided t test of one half rejects (non-central t)."""
+    """Chance that a two-sided t test of one half rejects, by a t law moved to the rate."""
     bound, shift = stats.t.ppf(1 - alpha / 2, freedom), abs(rate - 0.5) / error
-    return float(stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift))
+    return float(stats.t.sf(bound - shift, freedom) + stats.t.cdf(-bound - shift, freedom))

@@ -23,27 +23,29 @@ class Size(Section):
     comparisons: int = Field(ge=1)
     rater_sd: float = Field(ge=0)
     prompt_sd: float = Field(ge=0)
+    studies: int = Field(ge=1)
+    """How many are simulated for every rate."""
 
     @property
     def key(self) -> tuple:
-        return tuple(self.model_dump().values())
+        return tuple(self.model_dump(exclude={"studies"}).values())
 
 
 def load_sizes(path=FOLDER / "power.csv") -> list[Size]:
     return list(load_rows(path, Size, "key").values())
 
 
-def curve(size: Size, count: int, seed: int, rates=RATES) -> pd.DataFrame:
-    """Power of the two-way test at 5%, one row a rate, from `count` studies each; the naive test's beside it."""
+def curve(size: Size, seed: int, rates=RATES) -> pd.DataFrame:
+    """Power of the two-way test at 5%, one row a rate; the naive test's beside it."""
     rows = []
     for rate in rates:
         rng = np.random.default_rng(seed)
         centre = log_odds_of(rate, float(np.hypot(size.rater_sd, size.prompt_sd)))
         truth = Truth(scenario="power", log_odds=centre, side_bias=0.0, **size.model_dump())
-        wins_SWNK, votes_WNK = studies(truth, count, rng)
+        wins_SWNK, votes_WNK = studies(truth, rng)
         cells = wins_SWNK.sum(1), votes_WNK.sum(0)
         power = {f.__name__: float((f(*cells).p < 0.05).mean()) for f in (two_way, paired_t_votes)}
-        rows.append(size.model_dump() | {"rate": rate, "studies": count} | power)
+        rows.append(size.model_dump() | {"rate": rate} | power)
     return pd.DataFrame(rows)
 
 

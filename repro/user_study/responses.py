@@ -61,19 +61,24 @@ def read(path: Path, design: Design) -> Responses:
     Raises ReproError naming lines and values for a bad row, an unknown model or question, answers that contradict
     each other, an empty file, and where the exclusion rules leave nobody.
     """
+    design, rows = rows_of(path, design)
+    name = Path(path).name
+    if not rows:
+        raise ReproError(f"responses {path} hold no answer: collect some first")
+    return accept(pd.DataFrame(_checked(rows, design, name)), design, name)
+
+
+def rows_of(path: Path, design: Design) -> tuple[Design, list[dict]]:
+    """(design that counts, rows as they stand in the file)."""
     path = Path(path)
     if not path.is_file():
         raise ReproError(f"responses {path} do not exist: give the CSV or SQLite file that was collected")
-    if path.suffix == ".sqlite":
-        from repro.user_study.store import Store
+    if path.suffix != ".sqlite":
+        return design, _csv_rows(path)
+    from repro.user_study.store import Store
 
-        with Store.open(path) as store:
-            design, rows = store.design, list(store.answers())
-    else:
-        rows = _csv_rows(path)
-    if not rows:
-        raise ReproError(f"responses {path} hold no answer: collect some first")
-    return accept(pd.DataFrame(_checked(rows, design, path.name)), design, path.name)
+    with Store.open(path) as store:
+        return store.design, list(store.answers())
 
 
 def _csv_rows(path: Path) -> list[dict]:

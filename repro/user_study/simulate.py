@@ -30,6 +30,8 @@ class Truth(Section):
     prompt_sd: float = Field(ge=0)
     side_bias: float
     """Half of what the left side gains over the right one."""
+    studies: int = Field(ge=1)
+    """How many are simulated."""
 
     @property
     def null(self) -> bool:
@@ -40,16 +42,14 @@ def load_truths(path=FOLDER / "truth.csv") -> dict[str, Truth]:
     return load_rows(path, Truth, "scenario")
 
 
-def studies(truth: Truth, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(wins [S, W, N, K], votes [W, N, K]) of `count` studies: S studies, W first on the left or right."""
-    N, K = truth.participants, truth.prompts
+def studies(truth: Truth, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(wins [S, W, N, K], votes [W, N, K]) of simulated studies: S studies, W first on the left or right."""
+    S, N, K = truth.studies, truth.participants, truth.prompts
     votes_NK = shares(N, K, truth.comparisons)
     odd_NK = np.add.outer(np.arange(N), np.arange(K)) % 2
     left_NK = votes_NK // 2 + votes_NK % 2 * odd_NK
     votes_WNK = np.stack([left_NK, votes_NK - left_NK])
-    odds_SNK = truth.log_odds + (
-        rng.normal(0, truth.rater_sd, (count, N, 1)) + rng.normal(0, truth.prompt_sd, (count, 1, K))
-    )
+    odds_SNK = truth.log_odds + (rng.normal(0, truth.rater_sd, (S, N, 1)) + rng.normal(0, truth.prompt_sd, (S, 1, K)))
     bias_W11 = np.array([1, -1])[:, None, None] * truth.side_bias
     return rng.binomial(votes_WNK, expit(odds_SNK[:, None] + bias_W11)), votes_WNK
 

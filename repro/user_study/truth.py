@@ -23,14 +23,14 @@ METHODS: dict[str, Callable] = {
 DRAWS = 500
 
 
-def measure(truth: Truth, count: int, seed: int, methods=tuple(METHODS)) -> pd.DataFrame:
-    """One row a method: coverage of its 95% intervals and share of p < 0.05, over `count` simulated studies.
+def measure(truth: Truth, seed: int, methods=tuple(METHODS)) -> pd.DataFrame:
+    """One row a method: coverage of its 95% intervals and share of p < 0.05, over the simulated studies.
 
     Both with their own 95% Wilson intervals; `bias`: mean error of the rate; `truth`: the rate over the whole
     population of raters and prompts.
     """
-    rng = np.random.default_rng(seed)
-    wins_SWNK, votes_WNK = studies(truth, count, rng)
+    rng, count = np.random.default_rng(seed), truth.studies
+    wins_SWNK, votes_WNK = studies(truth, rng)
     planted = float(marginal(truth.log_odds, np.hypot(truth.rater_sd, truth.prompt_sd), truth.side_bias))
     rows = []
     for name in methods:
