@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -101,14 +102,21 @@ def train(
     threads: Threads = 0,
     max_seconds: Annotated[float | None, typer.Option(help="stop with a checkpoint after this long")] = None,
 ):
-    """Train one stage; killed or stopped, the same command goes on where it was."""
+    """Train one stage; killed or stopped, the same command goes on where it was.
+
+    Under torchrun (`torchrun --nproc-per-node 2 -m repro train student …`) a student is trained by several
+    processes, one a GPU.
+    """
     from repro.files import require_writable
+    from repro.training import distributed
 
     for folder in (work, checkpoints):
         require_writable(folder)
     _torch(threads, device)
     config = load_profile(profile)
-    arguments = {"device": device, "seed": seed, "max_seconds": max_seconds}
+    if distributed.launched() and stage is not Stage.student:
+        raise ReproError(f"stage {stage} is trained by one process: start it without torchrun")
+    arguments = {"seed": seed, "max_seconds": max_seconds}
     match stage:
         case Stage.judge:
             from repro.training.judge import train_judge as function
@@ -123,10 +131,9 @@ def train(
         case Stage.student:
             from repro.training.student import train_student
 
-            row = _row(load_students(), student, "student", "students.csv")
-            done = train_student(config, row, checkpoints, work, **arguments)
-    if stage is not Stage.student:
-        done = function(config, checkpoints, work, **arguments)
+            function = partial(train_student, row=_row(load_students(), student, "student", "students.csv"))
+    with distributed.joined(device) as own:
+        done = function(config, checkpoints=checkpoints, work=work, device=own, **arguments)
     typer.echo(f"{stage}: {'finished' if done else 'stopped by --max-seconds; run again to go on'}")
 
 
