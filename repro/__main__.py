@@ -134,7 +134,8 @@ def train(
             function = partial(train_student, row=_row(load_students(), student, "student", "students.csv"))
     with distributed.joined(device) as own:
         done = function(config, checkpoints=checkpoints, work=work, device=own, **arguments)
-    typer.echo(f"{stage}: {'finished' if done else 'stopped by --max-seconds; run again to go on'}")
+        if distributed.rank() == 0:
+            typer.echo(f"{stage}: {'finished' if done else 'stopped by --max-seconds; run again to go on'}")
 
 
 @app.command()
@@ -399,6 +400,32 @@ def numerics(
     require_writable(out.parent)
     _torch(threads, device)
     write_measured(load_scale(profile), engines.split(","), seconds, out, device)
+
+
+@app.command()
+def distillation_step(
+    out: Annotated[Path, typer.Option(help="records, .json; after every iteration those of the ones so far")],
+    profile: ProfileName = "wan",
+    student: Annotated[str, typer.Option(help="row of students.csv that trains on its own rollouts")] = "diagonal",
+    videos: Annotated[int, typer.Option(min=1, help="videos a GPU in an iteration, one at a time")] = 1,
+    iterations: Annotated[int, typer.Option(min=1, help="timed ones, after one to warm up")] = 3,
+    compiled: Annotated[bool, typer.Option("--compiled/--eager", help="compile the blocks' halves")] = True,
+    device: Device = "cuda",
+    threads: Threads = 0,
+):
+    """Time whole distillation steps with random weights, under torchrun on any number of GPUs."""
+    from repro.evaluation.distillation_step import measure
+    from repro.files import require_writable
+    from repro.training import distributed
+
+    require_writable(out.parent)
+    _torch(threads, device)
+    if not distributed.launched():
+        raise ReproError("distillation-step shards networks: start it as torchrun --nproc-per-node 1 -m repro …")
+    _row(load_students(), student, "student", "students.csv")
+    with distributed.joined(device) as own:
+        settings = {"videos": videos, "iterations": iterations, "compiled": compiled}
+        measure(load_scale(profile), student, out, own, **settings)
 
 
 @app.command()

@@ -8,7 +8,8 @@ torch.distributed.checkpoint writes in pieces, is read by any number of them.
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -114,6 +115,8 @@ def shard(model: WanDiT) -> WanDiT:
     On a GPU the masters stay as they are, and forwards and backwards see them in bf16 (norms and modulation too);
     gradients are averaged in fp32. A frozen network is kept in bf16, which its forwards do not tell from fp32.
     """
+    # Nothing changes a block's output in place.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
     first = next(model.parameters())
     mesh = init_device_mesh(first.device.type, (size(),))
     policy = MixedPrecisionPolicy()
@@ -146,6 +149,11 @@ def sharded_copy(model: WanDiT) -> WanDiT:
         copy = WanDiT(model.config)
     copy.load_state_dict({k: v.detach().clone() for k, v in model.state_dict().items()}, assign=True)
     return copy.requires_grad_(False).eval()
+
+
+def local(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Of sharded tensors this process's shards; others as they are."""
+    return [t.to_local() if isinstance(t, DTensor) else t for t in tensors]
 
 
 def whole_state(module: nn.Module) -> dict[str, torch.Tensor]:

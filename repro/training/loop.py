@@ -71,7 +71,7 @@ def update_ema(task: Task, decay: float, iteration: int) -> None:
     decay = min(decay, (1 + iteration) / (10 + iteration))
     for name, average in task.ema.items():
         now = task.modules[name]
-        torch._foreach_lerp_(list(average.parameters()), list(now.parameters()), 1 - decay)
+        torch._foreach_lerp_(*(distributed.local(m.parameters()) for m in (average, now)), 1 - decay)
         for a, b in zip(average.buffers(), now.buffers(), strict=True):
             a.copy_(b)
 
