@@ -18,12 +18,15 @@ from repro.config import (
     load_students,
     load_systems,
 )
+from repro.device import prepare as _torch
 from repro.errors import ReproError
+from repro.evaluation.scaling.verbs import app as scaling
 from repro.evaluation.vbench.verbs import app as vbench
 from repro.sources import load_needs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(vbench, name="vbench")
+app.add_typer(scaling, name="scaling")
 
 
 ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
@@ -49,17 +52,6 @@ def _row(rows: dict, key: str, kind: str, file: str):
     if key not in rows:
         raise ReproError(f"no {kind} {key!r} in config/{file}; it has {', '.join(rows)}")
     return rows[key]
-
-
-def _torch(threads: int, device: str):
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ReproError(f"--device {device}: PyTorch sees no GPU here; use --device cpu")
-    if threads:
-        torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("high")
-    return torch
 
 
 @app.command()
@@ -400,32 +392,6 @@ def numerics(
     require_writable(out.parent)
     _torch(threads, device)
     write_measured(load_scale(profile), engines.split(","), seconds, out, device)
-
-
-@app.command()
-def distillation_step(
-    out: Annotated[Path, typer.Option(help="records, .json; after every iteration those of the ones so far")],
-    profile: ProfileName = "wan",
-    student: Annotated[str, typer.Option(help="row of students.csv that trains on its own rollouts")] = "diagonal",
-    videos: Annotated[int, typer.Option(min=1, help="videos a GPU in an iteration, one at a time")] = 1,
-    iterations: Annotated[int, typer.Option(min=1, help="timed ones, after one to warm up")] = 3,
-    compiled: Annotated[bool, typer.Option("--compiled/--eager", help="compile the blocks' halves")] = True,
-    device: Device = "cuda",
-    threads: Threads = 0,
-):
-    """Time whole distillation steps with random weights, under torchrun on any number of GPUs."""
-    from repro.evaluation.distillation_step import measure
-    from repro.files import require_writable
-    from repro.training import distributed
-
-    require_writable(out.parent)
-    _torch(threads, device)
-    if not distributed.launched():
-        raise ReproError("distillation-step shards networks: start it as torchrun --nproc-per-node 1 -m repro …")
-    _row(load_students(), student, "student", "students.csv")
-    with distributed.joined(device) as own:
-        settings = {"videos": videos, "iterations": iterations, "compiled": compiled}
-        measure(load_scale(profile), student, out, own, **settings)
 
 
 @app.command()

@@ -42,14 +42,14 @@ BACKWARD = 2
 """A backward pass makes two products for each of the forward's."""
 
 
-class StepFlop(NamedTuple):
+class IterationFlop(NamedTuple):
     """FLOP for one video of an iteration: of the model, and those done again for what was not kept."""
 
     model: float
     recomputed: float
 
 
-def distillation_step(scale: Scale, config: WanConfig, row: Student, critic_updates: int) -> StepFlop:
+def distillation_iteration(scale: Scale, config: WanConfig, row: Student, critic_updates: int) -> IterationFlop:
     """One video of a student that trains on its own rollouts: a rollout for each critic update and one for its own.
 
     The critic's updates and the student's are a forward and a backward; the teacher scores with and without text,
@@ -66,6 +66,6 @@ def distillation_step(scale: Scale, config: WanConfig, row: Student, critic_upda
     windows = [min((k + 1) * chunk, geometry.tokens(row.window_frames)) for k in range(geometry.chunks)]
     causal = sum(forward(config, chunk, keys, config.text_tokens) for keys in windows)
     trained = critic_updates * (whole + text) + causal + text
-    return StepFlop(
+    return IterationFlop(
         model=rollouts + 3 * (whole + text) + (1 + BACKWARD) * trained, recomputed=critic_updates * whole + causal
     )

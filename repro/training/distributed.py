@@ -22,6 +22,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
+from repro.device import card
 from repro.errors import ReproError
 from repro.files import write_json
 from repro.models.wan import WanDiT
@@ -60,8 +61,8 @@ def joined(device: str) -> Iterator[str]:
                 f"torchrun started {os.environ['LOCAL_WORLD_SIZE']} processes here, but PyTorch sees "
                 f"{torch.cuda.device_count()} GPUs: start one a GPU (--nproc-per-node {torch.cuda.device_count()})"
             )
-        device = f"cuda:{local}"
-        torch.cuda.set_device(local)
+        device = f"cuda:{card(local)}"
+        torch.cuda.set_device(device)
         dist.init_process_group("nccl", device_id=torch.device(device))
     else:
         dist.init_process_group("gloo")
@@ -121,9 +122,7 @@ def shard(model: WanDiT) -> WanDiT:
     mesh = init_device_mesh(first.device.type, (size(),))
     policy = MixedPrecisionPolicy()
     if first.is_cuda:
-        policy = MixedPrecisionPolicy(
-            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
-        )
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
         if not first.requires_grad:
             model.to(torch.bfloat16)
     for block in model.blocks:
@@ -196,9 +195,7 @@ class ShardedState:
             dcp.load(state, checkpoint_id=path)
         except (OSError, ValueError, RuntimeError, KeyError, dcp.CheckpointException) as error:
             raise ReproError(f"training state {path} cannot be read ({error}); delete it to start over") from error
-        set_state_dict(
-            networks, optimizers, model_state_dict=state["modules"], optim_state_dict=state["optimizers"]
-        )
+        set_state_dict(networks, optimizers, model_state_dict=state["modules"], optim_state_dict=state["optimizers"])
         for name, module in task.ema.items():
             module.load_state_dict(state["ema"][name])
         return progress["iteration"], progress["seconds"]
@@ -221,4 +218,3 @@ class ShardedState:
             for old in self.folder.glob("state-*"):
                 if old != path:
                     shutil.rmtree(old, ignore_errors=True)
-

@@ -166,9 +166,7 @@ class Round:
         width = self.distillation.width
         rows, self.piece = self.rows[piece * width : (piece + 1) * width], piece
         among, truth = Among(rows, self.distillation.batch), self.truth and self.truth(rows)
-        self.made = self.distillation.generate(
-            self.text(rows), generator, start=self.start, truth=truth, among=among
-        )
+        self.made = self.distillation.generate(self.text(rows), generator, start=self.start, truth=truth, among=among)
 
     def videos(self, update: int, part: int) -> Rollout:
         """A part of a batch. The rollout's kept keys and values are those of the last part that was made."""

@@ -120,7 +120,7 @@ def state_of(task: Task, folder: Path) -> State | distributed.ShardedState:
     """Where the task's state is kept. Raises ReproError where it has been trained in the other way."""
     sharded = any(isinstance(module, FSDPModule) for module in task.modules.values())
     alone, together = State(folder), distributed.ShardedState(folder)
-    if (alone.path.is_file() if sharded else together.latest()):
+    if alone.path.is_file() if sharded else together.latest():
         other, how = (alone, "without torchrun") if sharded else (together, "under torchrun")
         raise ReproError(f"{other} is the state of a run {how}: go on with it so, or delete it to start over")
     return together if sharded else alone

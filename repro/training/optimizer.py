@@ -81,9 +81,7 @@ class Optimizer:
         self.muon = Muon(self.matrices)
         # Sharded networks are large ones, for which `foreach` takes as much memory again as they have.
         fused = any(isinstance(p, DTensor) and p.is_cuda for p in self.others)
-        self.adamw = torch.optim.AdamW(
-            self.others, lr=self.lr, betas=tuple(fit.betas), foreach=not fused, fused=fused
-        )
+        self.adamw = torch.optim.AdamW(self.others, lr=self.lr, betas=tuple(fit.betas), foreach=not fused, fused=fused)
 
     def scale_lr(self, factor: float) -> None:
         """Set the learning rate to `factor` times the configured one."""

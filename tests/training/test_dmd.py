@@ -152,8 +152,8 @@ def test_the_iterations_rollout_is_shared_out_without_overlap(distil, pairs):
 
 def test_videos_made_one_at_a_time_are_those_made_together(smoke, distil, pairs, repeated):
     """So is what two processes make, each of its own rows; the kept keys and values are the last part's."""
-    together = [batches(rounds(d, pairs), d) for d in (distil(),)][0]
-    one = distil(profile=at_once(smoke, 1))
+    wide, one = distil(), distil(profile=at_once(smoke, 1))
+    together = batches(rounds(wide, pairs), wide)
     assert (one.parts, one.width) == (smoke.dmd_fit.batch, 1)
     alone = batches(rounds(one, pairs), one)
     repeated(one, alone[-1])

@@ -1,4 +1,4 @@
-"""One distillation step of a scale with random weights, on the GPUs that torchrun gives it: memory, seconds, rate.
+"""One distillation iteration of a scale with random weights, on the GPUs that torchrun gives it: memory, seconds, rate.
 
 Student, critic and teacher, each sharded (FSDP2) with activation checkpointing, go through the stage's own
 iteration: `critic_updates` rollouts and critic updates, one more rollout and the generator's update, both
@@ -28,7 +28,7 @@ from repro.training.dmd import Distillation, Round, student_task
 from repro.training.loop import Task, generator_for, update_ema
 from repro.training.teacher import compile_blocks
 
-STEP_VERSION = "1"
+ITERATION_VERSION = "1"
 WEIGHTS = {"student": "random", "critic": "random", "teacher": "random"}
 CAPTIONS = 8
 
@@ -36,7 +36,9 @@ CAPTIONS = 8
 def sized(scale: Scale, videos: int) -> Scale:
     """The scale with so many videos a process in an iteration, one at a time, and no warm-up of the critic."""
     if scale.dmd_fit is None:
-        raise ReproError(f"profile {scale.name!r} says nothing of distillation: give config/{scale.name}.yaml a dmd_fit")
+        raise ReproError(
+            f"profile {scale.name!r} says nothing of distillation: give config/{scale.name}.yaml a dmd_fit"
+        )
     changes = {"batch": videos * distributed.size(), "at_once": 1, "critic_warmup": 0}
     return scale.model_copy(update={"dmd_fit": scale.dmd_fit.model_copy(update=changes)})
 
@@ -145,15 +147,32 @@ def phases(scale: Scale, distillation: Distillation, task: Task, device) -> dict
     return seconds
 
 
+def narrator() -> Callable[[str], None]:
+    """Prints with the seconds since it was made, for the first process alone."""
+    leads, console, began = distributed.rank() == 0, Console(highlight=False), time.monotonic()
+
+    def say(text: str) -> None:
+        if leads:
+            console.print(f"{time.monotonic() - began:6.1f} s  {text}", soft_wrap=True)
+
+    return say
+
+
+def agreed_max(value: float, device) -> float:
+    """The largest of all processes."""
+    if distributed.size() == 1:
+        return value
+    told = torch.tensor(value, device=device, dtype=torch.float64)
+    dist.all_reduce(told, dist.ReduceOp.MAX)
+    return float(told)
+
+
 def memory(device) -> dict[str, tuple[float, str]]:
     """Peak of the process that took most."""
     if torch.device(device).type != "cuda":
         return {}
-    taken = torch.tensor([torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()], device=device).double()
-    if distributed.size() > 1:
-        dist.all_reduce(taken, dist.ReduceOp.MAX)
-    allocated, reserved = (taken / 1e9).tolist()
-    return {"memory_gb": (allocated, "GB"), "reserved_gb": (reserved, "GB")}
+    peaks = {"memory_gb": torch.cuda.max_memory_allocated(), "reserved_gb": torch.cuda.max_memory_reserved()}
+    return {name: (agreed_max(value / 1e9, device), "GB") for name, value in peaks.items()}
 
 
 def measured_records(
@@ -161,13 +180,13 @@ def measured_records(
 ) -> list[records.Record]:
     """Records of the iterations so far: medians with quartiles, and the rate that the counted FLOP give."""
     gpus, config = distributed.size(), presets.from_profile(scale)
-    counted = flops.distillation_step(scale, config, row, scale.dmd_fit.critic_updates)
+    counted = flops.distillation_iteration(scale, config, row, scale.dmd_fit.critic_updates)
     low, median, high = map(float, np.quantile(times, [0.25, 0.5, 0.75]))
     common = {
         "run_id": f"{row.student}_gpus_{gpus}",
         "profile": scale.name,
         "seeds": [0],
-        "metric_version": STEP_VERSION,
+        "metric_version": ITERATION_VERSION,
         "weights": WEIGHTS,
         **records.provenance(device),
     }
@@ -193,13 +212,7 @@ def measure(
     scale: Scale, student: str, out: Path, device: str, *, videos: int = 1, iterations: int = 3, compiled: bool = True
 ) -> list[records.Record]:
     """Run one iteration to warm up and `iterations` more; `out` has the records of those so far after each."""
-    leads, console = distributed.rank() == 0, Console(highlight=False)
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        if leads:
-            console.print(f"{time.monotonic() - began:6.1f} s  {text}", soft_wrap=True)
-
+    leads, say = distributed.rank() == 0, narrator()
     row, scale = load_students()[student], sized(scale, videos)
     say(f"{distributed.size()} processes, {videos} videos each, on {records.device_name(device)}")
     with ExitStack() as stack:
