@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,9 @@ from repro.config import (
     load_students,
     load_systems,
 )
+from repro.device import prepare as _torch
 from repro.errors import ReproError
+from repro.evaluation.scaling.verbs import app as scaling
 from repro.evaluation.vbench.verbs import app as vbench
 from repro.sources import load_needs
 from repro.user_study.cli import app as user_study
@@ -25,6 +28,7 @@ from repro.user_study.cli import app as user_study
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(user_study, name="user-study")
 app.add_typer(vbench, name="vbench")
+app.add_typer(scaling, name="scaling")
 
 
 ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
@@ -50,17 +54,6 @@ def _row(rows: dict, key: str, kind: str, file: str):
     if key not in rows:
         raise ReproError(f"no {kind} {key!r} in config/{file}; it has {', '.join(rows)}")
     return rows[key]
-
-
-def _torch(threads: int, device: str):
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ReproError(f"--device {device}: PyTorch sees no GPU here; use --device cpu")
-    if threads:
-        torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("high")
-    return torch
 
 
 @app.command()
@@ -103,14 +96,21 @@ def train(
     threads: Threads = 0,
     max_seconds: Annotated[float | None, typer.Option(help="stop with a checkpoint after this long")] = None,
 ):
-    """Train one stage; killed or stopped, the same command goes on where it was."""
+    """Train one stage; killed or stopped, the same command goes on where it was.
+
+    Under torchrun (`torchrun --nproc-per-node 2 -m repro train student …`) a student is trained by several
+    processes, one a GPU.
+    """
     from repro.files import require_writable
+    from repro.training import distributed
 
     for folder in (work, checkpoints):
         require_writable(folder)
     _torch(threads, device)
     config = load_profile(profile)
-    arguments = {"device": device, "seed": seed, "max_seconds": max_seconds}
+    if distributed.launched() and stage is not Stage.student:
+        raise ReproError(f"stage {stage} is trained by one process: start it without torchrun")
+    arguments = {"seed": seed, "max_seconds": max_seconds}
     match stage:
         case Stage.judge:
             from repro.training.judge import train_judge as function
@@ -125,11 +125,11 @@ def train(
         case Stage.student:
             from repro.training.student import train_student
 
-            row = _row(load_students(), student, "student", "students.csv")
-            done = train_student(config, row, checkpoints, work, **arguments)
-    if stage is not Stage.student:
-        done = function(config, checkpoints, work, **arguments)
-    typer.echo(f"{stage}: {'finished' if done else 'stopped by --max-seconds; run again to go on'}")
+            function = partial(train_student, row=_row(load_students(), student, "student", "students.csv"))
+    with distributed.joined(device) as own:
+        done = function(config, checkpoints=checkpoints, work=work, device=own, **arguments)
+        if distributed.rank() == 0:
+            typer.echo(f"{stage}: {'finished' if done else 'stopped by --max-seconds; run again to go on'}")
 
 
 @app.command()

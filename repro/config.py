@@ -100,6 +100,9 @@ class DmdFit(Fit):
     reg_weight: float = Field(0.0, ge=0)
     """Weight of L_reg over that of DMD (the paper's formula: 1 over 4; the authors' later code: 0)."""
     timestep_range: tuple[int, int] = (20, 980)
+    at_once: PositiveInt | None = None
+    """Videos that a process rolls out, and takes a gradient of, at once; all of its share of an iteration when not
+    given, which is faster and takes more memory. It changes no result."""
 
 
 class FlowMatching(Section):
@@ -175,7 +178,7 @@ class Cost(Section):
 
 
 class Scale(Section):
-    """Sizes of a model and of its videos: all that timing needs. `wan` has no more."""
+    """Sizes of a model and of its videos: all that timing needs. `wan` has no more than them and `dmd_fit`."""
 
     name: str
     geometry: Geometry
@@ -183,6 +186,8 @@ class Scale(Section):
     autoencoders: Autoencoders
     flow: Flow
     timing: Timing
+    dmd_fit: DmdFit | None = None
+    flow_matching: FlowMatching = FlowMatching()
 
 
 class Profile(Scale):
@@ -197,7 +202,6 @@ class Profile(Scale):
     ode_fit: OdeFit
     causal_fit: TeacherFit
     dmd_fit: DmdFit
-    flow_matching: FlowMatching = FlowMatching()
     evaluation: Evaluation
     full_evaluation: Evaluation
     """What published numbers rest on; takes the place of `evaluation` when asked for."""

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from safetensors import SafetensorError
 
@@ -68,14 +69,24 @@ def require_writable(folder: Path) -> None:
         ) from error
 
 
+def try_lock(path: Path) -> IO | None:
+    """The file, locked for this process as long as it is open; None where another process has it."""
+    handle = Path(path).open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return None
+    return handle
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process alone; the kernel lets go of it however the process ends."""
-    with (Path(folder) / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ReproError(f"another process is at work in {folder}: wait until it has ended, or stop it") from error
+    lock = try_lock(Path(folder) / ".lock")
+    if lock is None:
+        raise ReproError(f"another process is at work in {folder}: wait until it has ended, or stop it")
+    with lock:
         yield
 
 

@@ -48,6 +48,8 @@ class FastBlock(nn.Module):
         x = x + self.attn2.project(attend(self.attn2.query(h), text_k, text_v))
         return gated(x, self.ffn(modulate(x, shift3, scale3, self.eps)), gate3)
 
+    text_key_value = Block.text_key_value
+
     def forward(self, x_BTD, modulation_BF6D, cos, sin, text_k, text_v, see: CacheLayer, mask=None) -> torch.Tensor:
         k_slot, v_slot, k_seen, v_seen = see.place(*x_BTD.shape[:2])
         before, after = compiled_halves() if self.compiled else (FastBlock.before, FastBlock.after)

@@ -1,9 +1,11 @@
-"""Floating-point operations of the DiT's cached forwards, counted by hand: matrix products and attention.
+"""Floating-point operations of the DiT's forwards and of its distillation, counted by hand: products and attention.
 
 Legend: T tokens of the chunk, S keys seen, L text tokens, D width.
 """
 
-from repro.config import Scale
+from typing import NamedTuple
+
+from repro.config import Scale, Student
 from repro.models.wan import WanConfig
 from repro.schedule import Schedule
 
@@ -34,3 +36,36 @@ def video(
         keys = min((k + 1) * chunk, scale.geometry.tokens(window))
         total += (steps + cache_pass) * forward(config, chunk, keys, config.text_tokens)
     return total
+
+
+BACKWARD = 2
+"""A backward pass makes two products for each of the forward's."""
+
+
+class IterationFlop(NamedTuple):
+    """FLOP for one video of an iteration: of the model, and those done again for what was not kept."""
+
+    model: float
+    recomputed: float
+
+
+def distillation_iteration(scale: Scale, config: WanConfig, row: Student, critic_updates: int) -> IterationFlop:
+    """One video of a student that trains on its own rollouts: a rollout for each critic update and one for its own.
+
+    The critic's updates and the student's are a forward and a backward; the teacher scores with and without text,
+    the critic once. What a block's inputs give again (checkpointing) is counted apart.
+    """
+    geometry = scale.geometry.with_chunk_frames(row.chunk_frames)
+    schedule, tokens = Schedule.parse(row.schedule, geometry.chunks), geometry.tokens(geometry.latent_frames)
+    text = context(config)
+    rollouts = (critic_updates + 1) * video(
+        scale, config, schedule, row.forcing == "self", row.window_frames, row.chunk_frames
+    )
+    whole = forward(config, tokens, tokens, config.text_tokens)
+    chunk = geometry.tokens(row.chunk_frames)
+    windows = [min((k + 1) * chunk, geometry.tokens(row.window_frames)) for k in range(geometry.chunks)]
+    causal = sum(forward(config, chunk, keys, config.text_tokens) for keys in windows)
+    trained = critic_updates * (whole + text) + causal + text
+    return IterationFlop(
+        model=rollouts + 3 * (whole + text) + (1 + BACKWARD) * trained, recomputed=critic_updates * whole + causal
+    )

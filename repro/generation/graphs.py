@@ -5,6 +5,7 @@ kernels close. On a CPU `graphed` hands back the model itself.
 """
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 
 from repro.models.kv_cache import KVCache
 from repro.models.wan import TextContext, WanDiT
@@ -77,5 +78,5 @@ class Graphed:
 
 
 def graphed(model: WanDiT, device):
-    """`model` behind CUDA graphs on a GPU; `model` itself elsewhere."""
-    return Graphed(model) if torch.device(device).type == "cuda" else model
+    """`model` behind CUDA graphs on a GPU; `model` itself elsewhere, and where it is sharded: no graph holds that."""
+    return Graphed(model) if torch.device(device).type == "cuda" and not isinstance(model, FSDPModule) else model

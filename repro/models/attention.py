@@ -4,6 +4,7 @@ Legend: B batch, T tokens, N heads, H head dim, D width = N·H.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as nnf
@@ -27,7 +28,8 @@ class RMSNorm(nn.Module):
 
 
 def layer_norm(x: torch.Tensor, eps: float, weight=None, bias=None) -> torch.Tensor:
-    """Layer norm in fp32; returns fp32."""
+    """Layer norm in fp32, whatever the parameters are in; returns fp32."""
+    weight, bias = (None if p is None else p.float() for p in (weight, bias))
     return nnf.layer_norm(x.float(), x.shape[-1:], weight, bias, eps)
 
 
@@ -62,8 +64,35 @@ def rotate(x_BTNH: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.
     return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2).type_as(x_BTNH)
 
 
-def attend(q_BTNH, k_BSNH, v_BSNH, mask=None) -> torch.Tensor:
-    """Scaled dot-product attention, [B, T, D]. `mask` is boolean [T, S], true where attended."""
+class ChunkMask(NamedTuple):
+    """A mask that all tokens of a chunk share: for each chunk of queries the chunks of keys that it sees.
+
+    Attention then takes one product without a mask for each chunk of queries, and none for what is masked.
+    """
+
+    seen: tuple[tuple[int, ...], ...]
+    tokens: int
+
+    @classmethod
+    def of(cls, seen_QK: torch.Tensor, tokens: int) -> "ChunkMask":
+        """From a boolean matrix over chunks of so many tokens."""
+        return cls(tuple(tuple(row.nonzero().flatten().tolist()) for row in seen_QK), tokens)
+
+    def attend(self, q_BTNH, k_BSNH, v_BSNH) -> torch.Tensor:
+        keys, values = k_BSNH.split(self.tokens, dim=1), v_BSNH.split(self.tokens, dim=1)
+        return torch.cat(
+            [
+                attend(q, torch.cat([keys[i] for i in seen], 1), torch.cat([values[i] for i in seen], 1))
+                for q, seen in zip(q_BTNH.split(self.tokens, dim=1), self.seen, strict=True)
+            ],
+            dim=1,
+        )
+
+
+def attend(q_BTNH, k_BSNH, v_BSNH, mask: torch.Tensor | ChunkMask | None = None) -> torch.Tensor:
+    """Scaled dot-product attention, [B, T, D]. `mask` is boolean [T, S], true where attended, or a `ChunkMask`."""
+    if isinstance(mask, ChunkMask):
+        return mask.attend(q_BTNH, k_BSNH, v_BSNH)
     out = nnf.scaled_dot_product_attention(
         q_BTNH.transpose(1, 2), k_BSNH.transpose(1, 2), v_BSNH.transpose(1, 2), attn_mask=mask
     )

@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as nnf
 from pydantic import BaseModel, ConfigDict
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from repro.geometry import Geometry
-from repro.models.attention import Attention, attend, layer_norm, rotary_table, rotate
+from repro.models.attention import Attention, ChunkMask, attend, layer_norm, rotary_table, rotate
 from repro.models.kv_cache import CacheLayer, HistoryCache, KVCache
 
 
@@ -124,6 +125,8 @@ def _itself(k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, t
 
 class Block(nn.Module):
     compiled = False
+    checkpointed = False
+    """Keep nothing of a forward but its input, and compute it again in the backward pass."""
     attend = staticmethod(attend)
     """Self-attention kernel (q, k, v, mask) → [B, T, D]; another may be set on a block."""
 
@@ -154,11 +157,21 @@ class Block(nn.Module):
         x = x + self.attn2.project(attend(self.attn2.query(h), text_k, text_v))
         return gated(x, self.ffn(modulate(x, shift3, scale3, self.eps)), gate3)
 
+    def text_key_value(self, text_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-attention keys and values of embedded text, [B, L, N, H]."""
+        return self.attn2.key_value(text_BLD)
+
     def forward(self, x_BTD, modulation_BF6D, cos, sin, text_k, text_v, see, mask=None) -> torch.Tensor:
         """`see(k, v)` gives the keys and values that the queries attend to.
 
         Only these change shape along a video, so the halves before and after the attention compile once.
         """
+        inputs = (x_BTD, modulation_BF6D, cos, sin, text_k, text_v, see, mask)
+        if self.checkpointed and torch.is_grad_enabled():
+            return checkpoint(self._forward, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return self._forward(*inputs)
+
+    def _forward(self, x_BTD, modulation_BF6D, cos, sin, text_k, text_v, see, mask) -> torch.Tensor:
         before, after = compiled_halves() if self.compiled else (Block.before, Block.after)
         q, k, v = before(self, x_BTD, modulation_BF6D, cos, sin)
         k, v = see(k, v)
@@ -207,7 +220,7 @@ class WanDiT(nn.Module):
     def text_context(self, text_BLE: torch.Tensor) -> TextContext:
         """Cross-attention keys and values of encoded text [B, L, E]."""
         text = self.condition_embedder.text_embedder(text_BLE.to(self.dtype))
-        pairs = [block.attn2.key_value(text) for block in self.blocks]
+        pairs = [block.text_key_value(text) for block in self.blocks]
         return TextContext([k for k, _ in pairs], [v for _, v in pairs])
 
     @property
@@ -230,15 +243,15 @@ class WanDiT(nn.Module):
         start_frame: int = 0,
         cache: KVCache | None = None,
         history: HistoryCache | None = None,
-        mask: torch.Tensor | None = None,
+        mask: torch.Tensor | ChunkMask | None = None,
         rotary: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """Velocity [B, F, C, H, W] at one model timestep in [0, 1000] per latent frame.
 
         With `cache`, the latents are the chunk that `cache.begin` named and start at `start_frame`;
         their keys and values are written to its slot. With `history`, they are a whole video that
-        also sees the keys and values a rollout kept, as constants, behind its own. `mask` is boolean
-        over self-attention, [T, keys]. `rotary` takes the place of the positions that start at `start_frame`.
+        also sees the keys and values a rollout kept, as constants, behind its own. `mask` is over
+        self-attention, boolean [T, keys] or a `ChunkMask`. `rotary` takes the place of the positions that start at `start_frame`.
         """
         patch = self.config.patch
         x = self.patch_embedding(latents_BFCHW.transpose(1, 2).to(self.dtype))
@@ -260,12 +273,13 @@ class WanDiT(nn.Module):
         return x.permute(0, 1, 6, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
 
-def block_causal_mask(
-    geometry: Geometry, window_frames: int | None = None, sink_frames: int = 0, device="cpu"
-) -> torch.Tensor:
-    """Boolean [T, T] over a whole video: a chunk attends to itself, its window and the sink."""
-    chunk = torch.arange(geometry.latent_frames, device=device) // geometry.chunk_frames
-    chunk = chunk.repeat_interleave(geometry.tokens_per_frame)
+LARGEST_DENSE = 1024
+"""Tokens of a chunk up to which a mask is one tensor for one kernel; that of larger ones would take gigabytes."""
+
+
+def _causal(geometry: Geometry, window_frames: int | None, sink_frames: int = 0, device="cpu") -> torch.Tensor:
+    """Boolean [K, K] over chunks: a chunk sees itself, its window and the sink."""
+    chunk = torch.arange(geometry.chunks, device=device)
     behind = chunk[:, None] - chunk[None, :]
     seen = behind >= 0
     if window_frames is not None:
@@ -274,16 +288,33 @@ def block_causal_mask(
     return seen
 
 
-def rollout_mask(geometry: Geometry, window_frames: int, device="cpu") -> torch.Tensor:
-    """Boolean [T, 2T] for a forward with `history`: a chunk sees itself, then the kept chunks before it."""
-    whole = block_causal_mask(geometry, window_frames, device=device)
-    itself = whole & whole.T
-    return torch.cat([itself, whole & ~itself], dim=1)
+def _dense(seen_QK: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    tokens = geometry.tokens(geometry.chunk_frames)
+    return seen_QK.repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
 
 
-def anchored_mask(geometry: Geometry, window_frames: int, beyond: int, device="cpu") -> torch.Tensor:
-    """Boolean [T, 3T] for a forward with an `AnchoredHistory`: itself, the kept chunks, then the truth's far ones."""
-    whole = block_causal_mask(geometry, window_frames, device=device)
-    near = whole & block_causal_mask(geometry, (beyond + 1) * geometry.chunk_frames, device=device)
+def _mask(seen_QK: torch.Tensor, geometry: Geometry) -> torch.Tensor | ChunkMask:
+    tokens = geometry.tokens(geometry.chunk_frames)
+    return _dense(seen_QK, geometry) if tokens <= LARGEST_DENSE else ChunkMask.of(seen_QK, tokens)
+
+
+def block_causal_mask(
+    geometry: Geometry, window_frames: int | None = None, sink_frames: int = 0, device="cpu"
+) -> torch.Tensor:
+    """Boolean [T, T] over a whole video: a chunk attends to itself, its window and the sink."""
+    return _dense(_causal(geometry, window_frames, sink_frames, device), geometry)
+
+
+def rollout_mask(geometry: Geometry, window_frames: int, device="cpu") -> torch.Tensor | ChunkMask:
+    """Over [T, 2T] for a forward with `history`: a chunk sees itself, then the kept chunks before it."""
+    whole = _causal(geometry, window_frames, device=device)
     itself = whole & whole.T
-    return torch.cat([itself, near & ~itself, whole & ~near], dim=1)
+    return _mask(torch.cat([itself, whole & ~itself], dim=1), geometry)
+
+
+def anchored_mask(geometry: Geometry, window_frames: int, beyond: int, device="cpu") -> torch.Tensor | ChunkMask:
+    """Over [T, 3T] for a forward with an `AnchoredHistory`: itself, the kept chunks, then the truth's far ones."""
+    whole = _causal(geometry, window_frames, device=device)
+    near = whole & _causal(geometry, (beyond + 1) * geometry.chunk_frames, device=device)
+    itself = whole & whole.T
+    return _mask(torch.cat([itself, near & ~itself, whole & ~near], dim=1), geometry)

@@ -4,19 +4,29 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 WARMUPS = 3
 
 Scalars = dict[str, torch.Tensor]
 
 
-def captured(fn: Callable[..., Scalars], parameters: Iterable[nn.Parameter], device) -> Callable[..., Scalars]:
+def captured(
+    fn: Callable[..., Scalars], parameters: Iterable[nn.Parameter], device, parts: int = 1
+) -> Callable[..., Scalars]:
     """Wrap `fn(*tensors) → {"loss": …, …}` so that a call fills every parameter's gradient.
 
     On a GPU the first call with inputs of a new shape captures a graph, and every later one replays
-    it; `fn` must then draw no random numbers and read nothing back. On a CPU it runs as it is.
+    it; `fn` must then draw no random numbers and read nothing back. On a CPU it runs as it is, and so do
+    sharded parameters, whose collectives no graph holds, and a batch in `parts`: so many calls add up to the
+    gradient of their mean, from where the optimiser cleared it.
     """
     parameters = list(parameters)
+
+    def add(*inputs: torch.Tensor) -> Scalars:
+        out = fn(*inputs)
+        (out["loss"] / parts).backward()
+        return {k: v.detach() for k, v in out.items()}
 
     def run(*inputs: torch.Tensor) -> Scalars:
         for p in parameters:
@@ -25,7 +35,9 @@ def captured(fn: Callable[..., Scalars], parameters: Iterable[nn.Parameter], dev
         out["loss"].backward()
         return {k: v.detach() for k, v in out.items()}
 
-    if torch.device(device).type != "cuda":
+    if parts > 1:
+        return add
+    if torch.device(device).type != "cuda" or any(isinstance(p, DTensor) for p in parameters):
         return run
     graphs: dict[tuple, tuple] = {}
 

@@ -3,20 +3,23 @@
 Legend: B batch, F latent frames, C latent channels, H and W latent height and width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as nnf
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
-from repro.config import DmdFit, Profile, Student
+from repro.config import DmdFit, Scale, Student
+from repro.errors import ReproError
 from repro.flow import TIMESTEPS, add_noise, nominal_to_sigma, x0_from_velocity
 from repro.generation.samplers import guided_velocity
 from repro.models.wan import WanDiT
+from repro.training import distributed
 from repro.training.capture import captured
 from repro.training.flow_matching import motion_terms
-from repro.training.forcing import Rollout, student_videos
+from repro.training.forcing import Among, Rollout, student_videos
 from repro.training.loop import Task, ema_copy
 from repro.training.losses import dmd_gradient, dmd_loss
 from repro.training.ode_init import Pairs
@@ -43,27 +46,54 @@ class Scored(NamedTuple):
     x0_fake: torch.Tensor
 
 
+class Noised(NamedTuple):
+    """Noise levels [B] and noise [B, F, C, H, W] at which scores are taken."""
+
+    sigma_B: torch.Tensor
+    noise: torch.Tensor
+
+    def rows(self, start: int, stop: int) -> "Noised":
+        return Noised(*(t[start:stop] for t in self))
+
+
 class Distillation:
     """Student, critic and teacher with the losses between them.
 
     The student does not move between the critic's updates, so one wide rollout serves an iteration:
-    `critic_updates` batches for the critic, and the last one for the student.
+    `critic_updates` batches for the critic, and the last one for the student. A process makes its share of each
+    batch, all videos together or, where `fit.at_once` says so, a few at a time, in so many `parts` a batch.
     """
 
-    def __init__(self, profile: Profile, row: Student, student: WanDiT, critic: WanDiT, teacher: WanDiT, device):
+    def __init__(self, profile: Scale, row: Student, student: WanDiT, critic: WanDiT, teacher: WanDiT, device):
         self.profile, self.fit, self.device = profile, profile.dmd_fit, device
         self.student, self.critic, self.teacher = student, critic, teacher
         self.batch = self.fit.batch * (self.fit.critic_updates + 1)
-        self.generate = student_videos(profile, row, student, self.batch, self.fit.batch, device)
+        self.mine = distributed.share(self.fit.batch)
+        share = self.mine.stop - self.mine.start
+        self.micro = self.fit.at_once or share
+        if share % self.micro:
+            raise ReproError(
+                f"dmd_fit.at_once {self.micro} does not divide a process's share of {share} videos (batch "
+                f"{self.fit.batch}, {distributed.size()} processes)"
+            )
+        self.parts = share // self.micro
+        self.width = self.micro if self.fit.at_once else share * (self.fit.critic_updates + 1)
+        self.generate = student_videos(profile, row, student, self.width, self.micro, device)
         motion = motion_terms(profile.flow_matching, row, profile.geometry.latent_channels)
         self.motion = motion and motion.to(device)
+        if self.motion is not None and isinstance(student, FSDPModule):
+            distributed.shard_small(self.motion)
 
-    def critic_batch(self, made: Rollout, update: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-        """The rollout's share of one update with noise, noise levels and text: the arguments of `critic_loss`."""
-        made = made.rows(update * self.fit.batch, (update + 1) * self.fit.batch)
-        sigma = score_sigma(len(made.x0), self.fit, self.profile.flow.shift, generator)
-        noise = torch.randn(made.x0.shape, generator=generator, device=made.x0.device)
-        return made.x0, noise, sigma, made.text_BLE
+    def score_noise(self, generator: torch.Generator) -> Noised:
+        """For this process's share of one batch."""
+        batch, shape = self.fit.batch, self.profile.geometry.latent_shape
+        sigma = score_sigma(batch, self.fit, self.profile.flow.shift, generator)
+        noise = torch.randn((batch, *shape), generator=generator, device=generator.device)
+        return Noised(sigma[self.mine], noise[self.mine])
+
+    def critic_batch(self, made: Rollout, noised: Noised) -> tuple[torch.Tensor, ...]:
+        """Videos of one update with noise, noise levels and text: the arguments of `critic_loss`."""
+        return made.x0, noised.noise, noised.sigma_B, made.text_BLE
 
     def critic_loss(self, x0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor, text_BLE: torch.Tensor):
         """Flow matching of the critic."""
@@ -71,12 +101,10 @@ class Distillation:
             return flow_matching_loss(self.critic, x0, noise, sigma, self.critic.text_context(text_BLE))
 
     @torch.no_grad()
-    def generator_batch(self, made: Rollout, null_BLE: torch.Tensor, generator: torch.Generator) -> Scored:
-        """The last rows with what the teacher and the critic make of them."""
-        made = made.rows(self.batch - self.fit.batch, self.batch)
+    def generator_batch(self, made: Rollout, noised: Noised, null_BLE: torch.Tensor) -> Scored:
+        """The generator's videos with what the teacher and the critic make of them."""
+        sigma, noise = noised
         with autocast(self.device):
-            sigma = score_sigma(len(made.x0), self.fit, self.profile.flow.shift, generator)
-            noise = torch.randn(made.x0.shape, generator=generator, device=made.x0.device)
             x = add_noise(made.x0, noise, sigma)
             contexts = [self.teacher.text_context(text) for text in (made.text_BLE, null_BLE)]
             v_real = guided_velocity(self.teacher, x, sigma, *contexts, self.fit.real_guidance)
@@ -119,6 +147,43 @@ class Distillation:
         }
 
 
+class Round:
+    """The videos of `critic_updates` batches for the critic and of one for the student.
+
+    They are the same however many processes share them, and however few each makes at once: random numbers are
+    drawn for all, again for every piece that is made, and rows are kept.
+    """
+
+    def __init__(self, distillation: Distillation, generator: torch.Generator, text, truth, start):
+        """`text(rows)` and `truth(rows)` give text and clips of rows of the round; `start` [B, F, C, H, W] is noise."""
+        self.distillation, self.state, self.state_device = distillation, generator.get_state(), generator.device
+        self.text, self.truth, self.start = text, truth, start
+        whole = torch.arange(distillation.batch, device=generator.device).view(-1, distillation.fit.batch)
+        self.rows = whole[:, distillation.mine].flatten()
+        self._make(0, generator)
+
+    def _make(self, piece: int, generator: torch.Generator) -> None:
+        width = self.distillation.width
+        rows, self.piece = self.rows[piece * width : (piece + 1) * width], piece
+        among, truth = Among(rows, self.distillation.batch), self.truth and self.truth(rows)
+        self.made = self.distillation.generate(self.text(rows), generator, start=self.start, truth=truth, among=among)
+
+    def videos(self, update: int, part: int) -> Rollout:
+        """A part of a batch. The rollout's kept keys and values are those of the last part that was made."""
+        micro, width = self.distillation.micro, self.distillation.width
+        piece, start = divmod((update * self.distillation.parts + part) * micro, width)
+        if piece != self.piece:
+            again = torch.Generator(self.state_device)
+            again.set_state(self.state)
+            self._make(piece, again)
+        return self.made.rows(start, start + micro)
+
+
+def mean_of(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Means of scalars, name by name."""
+    return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
+
+
 def student_task(
     distillation: Distillation,
     captions: Sequence[str],
@@ -132,47 +197,67 @@ def student_task(
     `latents` [N, F, C, H, W] are the captions' clips, for rows that need ground truth.
     """
     fit, device, motion = distillation.fit, distillation.device, distillation.motion
+    micro, parts = distillation.micro, distillation.parts
     student, critic = distillation.student, distillation.critic
     with torch.no_grad():
         texts = torch.cat([encoder(captions[i : i + 512]) for i in range(0, len(captions), 512)]).float()
-        null = encoder([""] * fit.batch).float()
+        null = encoder([""] * micro).float()
     modules: dict[str, nn.Module] = {"student": student, "critic": critic}
     optimizers = {"generator": adamw(student, fit), "critic": adamw(critic, fit, lr=fit.critic_lr)}
     head = [] if motion is None else [*motion.student_head.parameters()]
     if head:
         modules["motion"] = motion
         optimizers["motion"] = adamw(motion.student_head, fit, lr=distillation.profile.flow_matching.lr)
-    critic_gradients = captured(lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device)
-    generator_gradients = captured(distillation.generator_loss, [*student.parameters(), *head], device)
+    critic_gradients = captured(
+        lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device, parts
+    )
+    generator_gradients = captured(distillation.generator_loss, [*student.parameters(), *head], device, parts)
 
-    def drawn(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor | None, Pairs | None]:
-        """Texts of an iteration's videos, their clips, and the generator's pairs."""
+    def videos(generator: torch.Generator) -> tuple[Round, Pairs | None]:
+        """A round with captions drawn, and the pairs that its generator's videos have."""
         rows = torch.randint(len(texts), (distillation.batch,), generator=generator, device=device)
-        if pairs is None:
-            return texts[rows], None if latents is None else latents[rows].float(), None
-        pair = pairs.rows(torch.randint(len(pairs.text), (fit.batch,), generator=generator, device=device))
-        return torch.cat([texts[rows][: -fit.batch], pair.text]), None, pair
+        pair = None
+        if pairs is not None:
+            pair = pairs.rows(torch.randint(len(pairs.text), (fit.batch,), generator=generator, device=device))
 
-    def train_critic(generator: torch.Generator) -> tuple[Rollout, Pairs | None, torch.Tensor]:
-        text_BLE, truth, pair = drawn(generator)
-        made = distillation.generate(text_BLE, generator, start=pair and pair.noise, truth=truth)
+        def text(of: torch.Tensor) -> torch.Tensor:
+            found, paired = texts[rows[of]], of >= distillation.batch - fit.batch
+            if pair is not None:
+                found[paired] = pair.text[of[paired] - (distillation.batch - fit.batch)]
+            return found
+
+        truth = None if latents is None or pair is not None else lambda of: latents[rows[of]].float()
+        return Round(distillation, generator, text, truth, pair and pair.noise), pair
+
+    def in_parts(update: int, round_: Round, generator: torch.Generator) -> Iterator[tuple[slice, Rollout, Noised]]:
+        """A batch part by part: its place in the process's share, its videos, and noise for their scores."""
+        noised = distillation.score_noise(generator)
+        for part in range(parts):
+            place = slice(part * micro, (part + 1) * micro)
+            yield place, round_.videos(update, part), noised.rows(place.start, place.stop)
+
+    def train_critic(generator: torch.Generator) -> tuple[Round, Pairs | None, torch.Tensor]:
+        round_, pair = videos(generator)
         losses = []
         for update in range(fit.critic_updates):
-            losses.append(critic_gradients(*distillation.critic_batch(made, update, generator))["loss"])
+            for _, made, noised in in_parts(update, round_, generator):
+                losses.append(critic_gradients(*distillation.critic_batch(made, noised))["loss"])
             optimizers["critic"].step(fit.clip_norm)
-        return made, pair, torch.stack(losses).mean()
+        return round_, pair, torch.stack(losses).mean()
 
     def step(iteration: int, generator: torch.Generator) -> dict:
         for _ in range(fit.critic_warmup if iteration == 0 else 0):
             train_critic(generator)
-        made, pair, critic_loss = train_critic(generator)
-        batch = distillation.generator_batch(made, null, generator)
-        scalars = generator_gradients(*batch, *([] if pair is None else [pair.end]))
+        round_, pair, critic_loss = train_critic(generator)
+        scalars = []
+        for place, made, noised in in_parts(fit.critic_updates, round_, generator):
+            batch = distillation.generator_batch(made, noised, null)
+            scalars.append(generator_gradients(*batch, *([] if pair is None else [pair.end[distillation.mine][place]])))
         norm = optimizers["generator"].step(fit.clip_norm)
         if head:
             optimizers["motion"].step(fit.clip_norm)
             motion.follow()
-        return scalars | {"critic_loss": critic_loss, "grad_norm": norm}
+        return mean_of(scalars) | {"critic_loss": critic_loss, "grad_norm": norm}
 
     return Task(
         row.student,
@@ -182,5 +267,5 @@ def student_task(
         ema={"student": ema_copy(student)},
         # The critic must follow from the first iteration to the last: its rate neither warms up nor decays.
         constant_lr=frozenset({"critic"}),
-        config=f"{distillation.profile.dit} {fit} {distillation.profile.flow_matching} {row}",
+        config=f"{distillation.profile.dit} {fit.model_copy(update={'at_once': None})} {distillation.profile.flow_matching} {row}",
     )

@@ -37,6 +37,16 @@ class Rollout(NamedTuple):
         return Rollout(*(t[start:stop] for t in self))
 
 
+class Among(NamedTuple):
+    """Some rows of a whole batch. Random numbers are drawn for all of it, so that it does not matter who makes which."""
+
+    rows: torch.Tensor | slice
+    whole: int
+
+    def of(self, source: NoiseSource) -> NoiseSource:
+        return lambda chunk, step: source(chunk, step)[self.rows]
+
+
 def random_exits(schedule: Schedule, batch: int, generator: torch.Generator) -> torch.Tensor:
     """For each video and chunk [B, K] a step of the chunk's *own* list, uniformly: every step trains.
 
@@ -120,18 +130,22 @@ class OwnVideos:
         *,
         start: torch.Tensor | None = None,
         truth: torch.Tensor | None = None,
+        among: Among | None = None,
     ) -> Rollout:
         """One rollout, where each video keeps the predictions of its exit steps.
 
         Later steps of a chunk re-noise a kept prediction as they would their own, so that the cache, and
         with it the chunks after, see what the video became.
 
-        The last videos, the generator's, start from the noise `start` when it is given.
+        The videos are those `among` a whole batch, else all of it. Its last ones, the generator's, start from
+        the noise `start` when it is given.
         """
         student, geometry, schedule, _, shift, device = self.context
         batch = len(text_BLE)
-        exits_BK = random_exits(schedule, batch, generator)
-        noise = stream_noise(generator, batch, geometry)
+        among = among or Among(slice(None), batch)
+        exits_BK = random_exits(schedule, among.whole, generator)[among.rows]
+        noise = stream_noise(generator, among.whole, geometry)
+        noise = among.of(noise if start is None else started_from(noise, start))
         x0, x = torch.zeros(2, batch, *geometry.latent_shape, device=device)
         sigma_BF = torch.zeros(x.shape[:2], device=device)
 
@@ -149,7 +163,7 @@ class OwnVideos:
                 self._anchor(truth, text_BLE)
             rollout(
                 self.forward,
-                noise if start is None else started_from(noise, start),
+                noise,
                 student.text_context(text_BLE),
                 schedule,
                 self.cache,
@@ -177,18 +191,18 @@ class TrueVideos:
         steps = [context.schedule.sigmas(k, shift) for k in range(context.geometry.chunks)]
         self.steps_KS = torch.tensor([s + (0.0,) * (longest - len(s)) for s in steps], device=device)
 
-    def __call__(self, text_BLE, generator, *, start=None, truth: torch.Tensor) -> Rollout:
+    def __call__(self, text_BLE, generator, *, start=None, truth: torch.Tensor, among: Among | None = None) -> Rollout:
         """Predictions from noised ground truth [B, F, C, H, W] for every video; `start` has no place here."""
         geometry, device = self.context.geometry, self.context.device
-        batch, chunks = len(text_BLE), geometry.chunks
-        exits_BK = random_exits(self.context.schedule, batch, generator)
-        levels_BK = torch.randint(len(self.levels), (batch, chunks), generator=generator, device=device)
+        (rows, whole), chunks = among or Among(slice(None), len(text_BLE)), geometry.chunks
+        exits_BK = random_exits(self.context.schedule, whole, generator)[rows]
+        levels_BK = torch.randint(len(self.levels), (whole, chunks), generator=generator, device=device)[rows]
         sigma_BF, seen_BF = (
             s.repeat_interleave(geometry.chunk_frames, dim=1)
             for s in (self.steps_KS[torch.arange(chunks, device=device), exits_BK], self.levels[levels_BK])
         )
         x, seen = (
-            add_noise(truth, torch.randn(truth.shape, generator=generator, device=device), s)
+            add_noise(truth, torch.randn((whole, *truth.shape[1:]), generator=generator, device=device)[rows], s)
             for s in (sigma_BF, seen_BF)
         )
         with torch.no_grad(), autocast(device):

@@ -8,6 +8,7 @@ import io
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from repro.config import Fit
 from repro.errors import ReproError
 from repro.files import locked, require_writable, write_atomic
+from repro.training import distributed
 from repro.training.journal import Journal
 from repro.training.optimizer import Optimizer
 
@@ -45,6 +48,8 @@ class Task:
 
 
 def ema_copy(module: nn.Module) -> nn.Module:
+    if isinstance(module, FSDPModule):
+        return distributed.sharded_copy(module)
     return deepcopy(module).requires_grad_(False).eval()
 
 
@@ -66,64 +71,81 @@ def update_ema(task: Task, decay: float, iteration: int) -> None:
     decay = min(decay, (1 + iteration) / (10 + iteration))
     for name, average in task.ema.items():
         now = task.modules[name]
-        torch._foreach_lerp_(list(average.parameters()), list(now.parameters()), 1 - decay)
+        torch._foreach_lerp_(*(distributed.local(m.parameters()) for m in (average, now)), 1 - decay)
         for a, b in zip(average.buffers(), now.buffers(), strict=True):
             a.copy_(b)
 
 
-def _state(task: Task, iteration: int, seconds: float) -> dict:
-    return {
-        "iteration": iteration,
-        "seconds": seconds,
-        "config": task.config,
-        "modules": {k: m.state_dict() for k, m in task.modules.items()},
-        "ema": {k: m.state_dict() for k, m in task.ema.items()},
-        "optimizers": {k: o.state_dict() for k, o in task.optimizers.items()},
-    }
+class State:
+    """Training state of one process in `state.pt`."""
+
+    def __init__(self, folder: Path):
+        self.path = Path(folder) / "state.pt"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def load(self, task: Task, device) -> tuple[int, float]:
+        """Iterations and seconds that the state stands for; zero without one."""
+        path = self.path
+        if not path.is_file():
+            return 0, 0.0
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+        except Exception as error:
+            raise ReproError(f"training state {path} cannot be read ({error}); delete it to start over") from error
+        if state["config"] != task.config:
+            raise ReproError(f"training state {path} belongs to another configuration; delete it to start over")
+        for kind, objects in (("modules", task.modules), ("ema", task.ema), ("optimizers", task.optimizers)):
+            for name, item in objects.items():
+                item.load_state_dict(state[kind][name])
+        return state["iteration"], state.get("seconds", 0.0)
+
+    def save(self, task: Task, iteration: int, seconds: float) -> None:
+        """Serialised in memory first: torch.save names neither a full disk nor the file as the cause."""
+        state = {
+            "iteration": iteration,
+            "seconds": seconds,
+            "config": task.config,
+            "modules": {k: m.state_dict() for k, m in task.modules.items()},
+            "ema": {k: m.state_dict() for k, m in task.ema.items()},
+            "optimizers": {k: o.state_dict() for k, o in task.optimizers.items()},
+        }
+        whole = io.BytesIO()
+        torch.save(state, whole)
+        write_atomic(self.path, lambda p: p.write_bytes(whole.getbuffer()))
 
 
-def _save(path: Path, state: dict) -> None:
-    """Serialised in memory first: torch.save names neither a full disk nor the file as the cause."""
-    whole = io.BytesIO()
-    torch.save(state, whole)
-    write_atomic(path, lambda p: p.write_bytes(whole.getbuffer()))
-
-
-def _resume(task: Task, path: Path, device) -> tuple[int, float]:
-    """Iterations and seconds that the state at `path` stands for; zero without one."""
-    if not path.is_file():
-        return 0, 0.0
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        raise ReproError(f"training state {path} cannot be read ({error}); delete it to start over") from error
-    if state["config"] != task.config:
-        raise ReproError(f"training state {path} belongs to another configuration; delete it to start over")
-    for kind, objects in (("modules", task.modules), ("ema", task.ema), ("optimizers", task.optimizers)):
-        for name, item in objects.items():
-            item.load_state_dict(state[kind][name])
-    return state["iteration"], state.get("seconds", 0.0)
+def state_of(task: Task, folder: Path) -> State | distributed.ShardedState:
+    """Where the task's state is kept. Raises ReproError where it has been trained in the other way."""
+    sharded = any(isinstance(module, FSDPModule) for module in task.modules.values())
+    alone, together = State(folder), distributed.ShardedState(folder)
+    if alone.path.is_file() if sharded else together.latest():
+        other, how = (alone, "without torchrun") if sharded else (together, "under torchrun")
+        raise ReproError(f"{other} is the state of a run {how}: go on with it so, or delete it to start over")
+    return together if sharded else alone
 
 
 def run(task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seconds: float | None = None) -> bool:
     """Train until `fit.iterations`, or for `max_seconds`; True when finished.
 
-    `folder` receives `state.pt` (resumed from when present), and the journal's `log.jsonl` and `run.json`.
+    `folder` receives the state (resumed from when present), and the journal's `log.jsonl` and `run.json`.
+    Of several processes, the first one locks the folder and writes the journal, with means over all.
     Raises ReproError on a non-finite loss, a full disk, or a folder that cannot be written or that
     another process is using, leaving the last checkpoint as it was.
     """
     folder = Path(folder)
     require_writable(folder)
-    with locked(folder):
+    with locked(folder) if distributed.rank() == 0 else nullcontext():
         return _run(task, fit, folder, seed, device, max_seconds)
 
 
 def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: float | None) -> bool:
-    state_path = folder / "state.pt"
-    start, before = _resume(task, state_path, device)
+    state, leads = state_of(task, folder), distributed.rank() == 0
+    start, before = state.load(task, device)
     if start == fit.iterations:
         return True
-    journal = Journal(folder, start, stage=task.name, seed=seed, fit=fit, device=device)
+    journal = Journal(folder, start, stage=task.name, seed=seed, fit=fit, device=device) if leads else None
     began, log_every = time.monotonic(), max(1, min(50, fit.iterations // 20))
     columns = (
         TextColumn("{task.description}"),
@@ -132,7 +154,7 @@ def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: flo
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns) as bar:
+    with Progress(*columns, disable=not leads) as bar:
         row = bar.add_task(task.name, total=fit.iterations, completed=start, note="")
         for iteration in range(start, fit.iterations):
             factor = lr_factor(iteration, fit)
@@ -142,19 +164,20 @@ def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: flo
             update_ema(task, fit.ema, iteration)
             bar.update(row, completed=iteration + 1)
             if iteration % log_every == 0 or iteration + 1 == fit.iterations:
-                scalars = {k: float(v) for k, v in scalars.items()}
+                scalars = distributed.average(scalars, device)
                 if not all(map(math.isfinite, scalars.values())):
                     raise ReproError(
                         f"{task.name}: non-finite value at iteration {iteration}: {scalars}. The last checkpoint "
-                        f"is {state_path}; lower the learning rate and restart"
+                        f"is {state}; lower the learning rate and restart"
                     )
                 elapsed = round(before + time.monotonic() - began, 3)
-                journal.write({"iteration": iteration, "seconds": elapsed} | scalars)
+                if leads:
+                    journal.write({"iteration": iteration, "seconds": elapsed} | scalars)
                 bar.update(row, note=" ".join(f"{k} {v:.4g}" for k, v in scalars.items()))
             spent = time.monotonic() - began
-            out_of_time = max_seconds is not None and spent > max_seconds
+            out_of_time = max_seconds is not None and distributed.any_of(spent > max_seconds, device)
             if (iteration + 1) % fit.save_every == 0 or iteration + 1 == fit.iterations or out_of_time:
-                _save(state_path, _state(task, iteration + 1, before + spent))
+                state.save(task, iteration + 1, before + spent)
             if out_of_time and iteration + 1 < fit.iterations:
                 return False
     return True

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from repro.config import Fit
 
@@ -78,7 +79,9 @@ class Optimizer:
         self.base_lr = self.lr = lr or fit.lr
         self.matrices = [p.detach().view(len(p), -1) for p in self.kernels]
         self.muon = Muon(self.matrices)
-        self.adamw = torch.optim.AdamW(self.others, lr=self.lr, betas=tuple(fit.betas), foreach=True)
+        # Sharded networks are large ones, for which `foreach` takes as much memory again as they have.
+        fused = any(isinstance(p, DTensor) and p.is_cuda for p in self.others)
+        self.adamw = torch.optim.AdamW(self.others, lr=self.lr, betas=tuple(fit.betas), foreach=not fused, fused=fused)
 
     def scale_lr(self, factor: float) -> None:
         """Set the learning rate to `factor` times the configured one."""

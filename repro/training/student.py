@@ -6,6 +6,7 @@ from repro.config import Profile, Student, student_fit
 from repro.errors import ReproError
 from repro.models import weights
 from repro.models.wan import WanDiT
+from repro.training import distributed
 from repro.training.causal import causal_task
 from repro.training.data import load_split, split_scenes
 from repro.training.dmd import Distillation, student_task
@@ -25,14 +26,15 @@ def distillation_task(profile: Profile, row: Student, checkpoints: Path, work: P
     student, critic = WanDiT(teacher.config), WanDiT(teacher.config)
     weights.load_into(student, checkpoints / "ode.safetensors")
     weights.load_into(critic, checkpoints / "teacher.safetensors")
+    with distributed.leader_first():
+        data = load_split("train", profile, checkpoints, work, device) if row.needs_truth else None
+        pairs = teacher_pairs(profile, teacher, encoder, work, device) if profile.dmd_fit.reg_weight else None
     networks = (compile_blocks(network.to(device), device) for network in (student, critic, teacher))
+    if distributed.launched():
+        networks = (distributed.shard(network) for network in networks)
     distillation = Distillation(profile, row, *networks, device)
-    if row.needs_truth:
-        data = load_split("train", profile, checkpoints, work, device)
-        return student_task(distillation, data.captions, encoder, row, latents=data.latents)
-    captions = [s.caption for s in split_scenes("train", profile)]
-    pairs = teacher_pairs(profile, teacher, encoder, work, device) if profile.dmd_fit.reg_weight else None
-    return student_task(distillation, captions, encoder, row, pairs)
+    captions = data.captions if data else [s.caption for s in split_scenes("train", profile)]
+    return student_task(distillation, captions, encoder, row, pairs, data and data.latents)
 
 
 def many_step_task(profile: Profile, row: Student, checkpoints: Path, work: Path, device) -> Task:
@@ -46,11 +48,15 @@ def train_student(
     profile: Profile, row: Student, checkpoints: Path, work: Path, device, seed: int, max_seconds=None
 ) -> bool:
     """Train one row of students.csv; writes `<student>-s<seed>.safetensors`."""
+    if row.many_step and distributed.launched():
+        raise ReproError(f"student {row.student!r} is trained for many steps by one process: start it without torchrun")
     fit, name = student_fit(profile, row), f"{row.student}-s{seed}"
     build = many_step_task if row.many_step else distillation_task
     task = build(profile.model_copy(update={row.fit_name: fit}), row, checkpoints, work, device)
     done = run(task, fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
     if done or max_seconds is not None:
         meta = {"stage": "student", "seed": seed, "finished": done} | row.model_dump()
-        weights.save(checkpoints / f"{name}.safetensors", task.ema["student"].state_dict(), meta)
+        state = distributed.whole_state(task.ema["student"])
+        if distributed.rank() == 0:
+            weights.save(checkpoints / f"{name}.safetensors", state, meta)
     return done

@@ -20,9 +20,9 @@ def distil(smoke, untrained):
             model.proj_out.weight.mul_(scale)
         return model
 
-    def make(**changes):
+    def make(profile=smoke, **changes):
         row = Student(**(load_students()["diagonal"].model_dump() | changes))
-        return Distillation(smoke, row, copy(), copy(), copy(1.5).requires_grad_(False), "cpu")
+        return Distillation(profile, row, copy(), copy(), copy(1.5).requires_grad_(False), "cpu")
 
     return make
 

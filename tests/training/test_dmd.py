@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from repro.config import load_students
+from repro.errors import ReproError
 from repro.flow import add_noise, nominal_to_sigma
 from repro.generation.noise import prompt_noise, stream_noise
 from repro.schedule import Schedule
 from repro.training import forcing
-from repro.training.dmd import score_sigma, student_task
+from repro.training.dmd import Round, score_sigma, student_task
 from repro.training.forcing import random_exits, started_from
 from repro.training.loop import ema_copy, generator_for, run
 from repro.training.losses import dmd_gradient, dmd_loss
@@ -42,6 +43,13 @@ def test_every_step_of_every_chunk_is_reached_evenly(text):
 def test_score_noise_levels_are_clamped(smoke):
     sigma = score_sigma(4000, smoke.dmd_fit, 5.0, generator_for(0))
     assert sigma.min() >= 0.02 and sigma.max() <= 0.98 and sigma.median() > 0.7
+
+
+def generators(distillation, made, text, seed):
+    """The generator's share of a rollout, scored."""
+    return distillation.generator_batch(
+        made.rows(-len(text), None), distillation.score_noise(generator_for(seed)), text * 0
+    )
 
 
 @pytest.fixture
@@ -78,10 +86,14 @@ def test_the_generators_videos_start_from_the_teachers_noise(smoke, pairs):
 def test_regression_pulls_towards_the_teachers_end(distillation, made, pairs, text):
     """With a zero DMD gradient the loss is the weighted squared error to the end, and nothing else."""
     fit = distillation.fit = distillation.fit.model_copy(update={"reg_weight": 0.25})
-    scored, end = distillation.generator_batch(made, text * 0, generator_for(0)), pairs.end[: fit.batch]
+    scored, end = generators(distillation, made, text, 0), pairs.end[: fit.batch]
     out = distillation.generator_loss(*scored._replace(gradient=scored.gradient * 0), end)
     expected = (made.x0[-fit.batch :] - end).square().mean()
     torch.testing.assert_close(out["loss"], fit.reg_weight * expected, atol=1e-4, rtol=1e-4)
+
+
+def at_once(profile, videos):
+    return profile.model_copy(update={"dmd_fit": profile.dmd_fit.model_copy(update={"at_once": videos})})
 
 
 def receivers(distillation):
@@ -93,11 +105,12 @@ def receivers(distillation):
 
 
 def test_each_loss_reaches_exactly_its_network(distillation, made, pairs, text):
-    batch = distillation.generator_batch(made, text * 0, generator_for(0))
+    batch = generators(distillation, made, text, 0)
     distillation.generator_loss(*batch, pairs.end[: len(text)])["loss"].backward()
     assert receivers(distillation) == {"student"}
     distillation.student.zero_grad(set_to_none=True)
-    distillation.critic_loss(*distillation.critic_batch(made, 0, generator_for(0))).backward()
+    noised = distillation.score_noise(generator_for(0))
+    distillation.critic_loss(*distillation.critic_batch(made.rows(0, len(text)), noised)).backward()
     assert receivers(distillation) == {"critic"}
 
 
@@ -117,12 +130,51 @@ def test_a_video_goes_on_with_the_prediction_of_its_exit(smoke, distillation, te
         torch.testing.assert_close(seen[step], add_noise(kept, noise(0, step), sigma))
 
 
-def test_the_iterations_rollout_is_shared_out_without_overlap(distillation, made, text):
-    fit = distillation.fit
-    parts = [distillation.critic_batch(made, u, generator_for(1))[0] for u in range(fit.critic_updates)]
-    x = distillation.generator_batch(made, text * 0, generator_for(1))[0]
-    assert torch.equal(torch.cat(parts), made.x0[: -fit.batch])
-    assert torch.equal(x, made.x[-fit.batch :])
+def rounds(distillation, pairs):
+    """A round of a distillation, whose texts and clips are those of its rows."""
+    texts = pairs.text.repeat(2, 1, 1)
+    return Round(distillation, generator_for(3), lambda rows: texts[rows], None, pairs.noise[: distillation.fit.batch])
+
+
+def batches(round_, distillation):
+    """All parts of a round in order."""
+    updates = range(distillation.fit.critic_updates + 1)
+    return [round_.videos(u, p) for u in updates for p in range(distillation.parts)]
+
+
+def test_the_iterations_rollout_is_shared_out_without_overlap(distil, pairs):
+    whole = distil()
+    round_ = rounds(whole, pairs)
+    parts = batches(round_, whole)
+    assert torch.equal(torch.cat([part.x0 for part in parts]), round_.made.x0)
+    assert [len(part.x0) for part in parts] == [whole.fit.batch] * (whole.fit.critic_updates + 1)
+
+
+def test_videos_made_one_at_a_time_are_those_made_together(smoke, distil, pairs, repeated):
+    """So is what two processes make, each of its own rows; the kept keys and values are the last part's."""
+    wide, one = distil(), distil(profile=at_once(smoke, 1))
+    together = batches(rounds(wide, pairs), wide)
+    assert (one.parts, one.width) == (smoke.dmd_fit.batch, 1)
+    alone = batches(rounds(one, pairs), one)
+    repeated(one, alone[-1])
+    for field in ("x0", "x", "sigma_BF", "text_BLE"):
+        whole, pieces = (torch.cat([getattr(part, field) for part in parts]) for parts in (together, alone))
+        torch.testing.assert_close(pieces, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_of_parts_add_up_to_that_of_the_batch(smoke, distil, pairs):
+    row, fits = load_students()["diagonal"], []
+    for profile in (smoke, at_once(smoke, 1)):
+        distillation = distil(profile=profile)
+        task = student_task(distillation, ["a", "bb"], lambda c: pairs.text[list(map(len, c))], row)
+        scalars = [task.step(i, generator_for(0, i)) for i in range(3)]
+        fits.append([torch.stack([s[k] for s in scalars]) for k in ("loss", "critic_loss", "grad_norm")])
+    torch.testing.assert_close(*fits, atol=1e-5, rtol=1e-4)
+
+
+def test_a_batch_that_does_not_split_evenly_is_refused(smoke, distil):
+    with pytest.raises(ReproError, match="at_once 3 does not divide a process's share of 2 videos"):
+        distil(profile=at_once(smoke, 3))
 
 
 def test_exit_steps_repeated_together_equal_the_rollout(distillation, made, repeated):
@@ -133,7 +185,7 @@ def test_exit_steps_repeated_together_equal_the_rollout(distillation, made, repe
 
 
 def test_every_parameter_of_the_student_learns(distillation, made, pairs, text):
-    batch = distillation.generator_batch(made, text * 0, generator_for(0))
+    batch = generators(distillation, made, text, 0)
     distillation.generator_loss(*batch, pairs.end[: len(text)])["loss"].backward()
     silent = {n for n, p in distillation.student.named_parameters() if p.grad is None or not p.grad.any()}
     assert not {n for n in silent if not n.endswith("to_k.bias")}, silent

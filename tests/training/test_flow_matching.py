@@ -83,7 +83,8 @@ def networks(distillation) -> dict[str, torch.nn.Module]:
 
 def scored(distillation, text):
     made = distillation.generate(text.repeat(distillation.fit.critic_updates + 1, 1, 1), generator_for(3))
-    return distillation.generator_batch(made, text * 0, generator_for(0))
+    made = made.rows(-len(text), None)
+    return distillation.generator_batch(made, distillation.score_noise(generator_for(0)), text * 0)
 
 
 @pytest.mark.parametrize(
