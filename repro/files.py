@@ -71,7 +71,7 @@ def require_writable(folder: Path) -> None:
 
 def try_lock(path: Path) -> IO | None:
     """The file, locked for this process as long as it is open; None where another process has it."""
-    handle = Path(path).open("w")
+    handle = Path(path).open("w")  # noqa: SIM115 - whoever asked closes it
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

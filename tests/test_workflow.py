@@ -193,8 +193,12 @@ def keep_rows(path: Path, keep) -> list[dict]:
 
 
 def keep_schedules(tree: Path, *schedules: str) -> list[str]:
-    """Cut runs.csv to the runs of a few schedules, headroom's sheets to the systems that use them."""
-    runs = [r["run_id"] for r in keep_rows(tree / "config" / "runs.csv", lambda r: r["schedule"] in schedules)]
+    """Cut runs.csv to table 5's runs of a few schedules, headroom's sheets to the systems that use them."""
+
+    def kept(row: dict) -> bool:
+        return row["schedule"] in schedules and "table5" in row["tables"].split(";")
+
+    runs = [r["run_id"] for r in keep_rows(tree / "config" / "runs.csv", kept)]
     systems = keep_rows(tree / "config" / "headroom.csv", lambda r: r["run"] in ("", *runs))
     names = {r["system"] for r in systems}
     keep_rows(tree / "config" / "headroom_targets.csv", lambda r: {r["system"], r["reference"]} <= names)

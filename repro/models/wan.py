@@ -251,7 +251,8 @@ class WanDiT(nn.Module):
         With `cache`, the latents are the chunk that `cache.begin` named and start at `start_frame`;
         their keys and values are written to its slot. With `history`, they are a whole video that
         also sees the keys and values a rollout kept, as constants, behind its own. `mask` is over
-        self-attention, boolean [T, keys] or a `ChunkMask`. `rotary` takes the place of the positions that start at `start_frame`.
+        self-attention, boolean [T, keys] or a `ChunkMask`. `rotary` takes the place of the positions
+        that start at `start_frame`.
         """
         patch = self.config.patch
         x = self.patch_embedding(latents_BFCHW.transpose(1, 2).to(self.dtype))

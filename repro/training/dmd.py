@@ -267,5 +267,6 @@ def student_task(
         ema={"student": ema_copy(student)},
         # The critic must follow from the first iteration to the last: its rate neither warms up nor decays.
         constant_lr=frozenset({"critic"}),
-        config=f"{distillation.profile.dit} {fit.model_copy(update={'at_once': None})} {distillation.profile.flow_matching} {row}",
+        config=f"{distillation.profile.dit} {fit.model_copy(update={'at_once': None})} "
+        f"{distillation.profile.flow_matching} {row}",
     )

@@ -38,7 +38,7 @@ class Rollout(NamedTuple):
 
 
 class Among(NamedTuple):
-    """Some rows of a whole batch. Random numbers are drawn for all of it, so that it does not matter who makes which."""
+    """Some rows of a whole batch. Random numbers are drawn for all of it: it does not matter who makes which."""
 
     rows: torch.Tensor | slice
     whole: int
