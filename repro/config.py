@@ -182,6 +182,8 @@ class Scale(Section):
     autoencoders: Autoencoders
     flow: Flow
     timing: Timing
+    umt5: dict[str, PositiveInt] | None = None
+    """Sizes of the text encoder that published weights come with; UMT5-XXL's when not given."""
 
 
 class Profile(Scale):
