@@ -5,6 +5,8 @@
 # snakemake vbench_env                                  VBench's own environment: .venv-vbench
 # snakemake regress                                     Table 5 afresh against its published numbers
 # snakemake user_study                                  what the paper's user study can bear, or your own's answers
+# snakemake real_clips                                  real videos through mini's VAE, scored by VBench
+# snakemake table1 --config profile=wan weights=DIR     Table 1's quality from published weights
 # snakemake cost                                       what training costs, stage by stage
 # snakemake table5 --config train=true device=cuda     train mini's checkpoints first
 # snakemake speed --config profile=wan                 timing at paper scale; device=cuda measures it here

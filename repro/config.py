@@ -188,6 +188,8 @@ class Scale(Section):
     timing: Timing
     dmd_fit: DmdFit | None = None
     flow_matching: FlowMatching = FlowMatching()
+    umt5: dict[str, PositiveInt] | None = None
+    """Sizes of the text encoder that published weights come with; UMT5-XXL's when not given."""
 
 
 class Profile(Scale):

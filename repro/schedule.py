@@ -29,6 +29,8 @@ STEP_LISTS: dict[str, dict[int, tuple[int, ...]]] = {
         4: (1000, 933, 733, 100),
         5: (1000, 933, 733, 250, 100),
     },
+    # What Self-Forcing's published weights were trained with.
+    "self_forcing": {4: (1000, 750, 500, 250)},
 }
 
 
@@ -64,6 +66,10 @@ class Schedule(BaseModel):
                 raise ReproError(
                     f"schedule {text!r}, position {position}: {digit} steps, but step list "
                     f"{steps!r} goes up to {longest}"
+                )
+            if int(digit) not in STEP_LISTS[steps]:
+                raise ReproError(
+                    f"schedule {text!r}, position {position}: step list {steps!r} has none of {digit} steps"
                 )
         if len(text) > chunks:
             raise ReproError(

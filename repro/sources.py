@@ -83,6 +83,21 @@ def load_weights(config_dir: Path = CONFIG_DIR) -> dict[str, WeightSource]:
     return load_rows(Path(config_dir) / "weights.csv", WeightSource, "name")
 
 
+def find_weights(provides: str, root: Path, config_dir: Path = CONFIG_DIR) -> Path:
+    """Where what `provides` names lies under the weights folder, in the first layout that is there.
+
+    Raises ReproError with the command of every layout where there is none.
+    """
+    rows = [source for source in load_weights(config_dir).values() if source.provides == provides]
+    if not rows:
+        raise ReproError(f"weights.csv has nothing that provides {provides!r}")
+    for source in rows:
+        if source.place(root).exists():
+            return source.place(root)
+    commands = "\n  or ".join(source.command(root) for source in rows)
+    raise ReproError(f"weights for {provides} are missing in {root}. Fetch them:\n  {commands}")
+
+
 def load_needs(config_dir: Path = CONFIG_DIR) -> dict[int, TableNeed]:
     """Needs by table number. Raises ReproError where one names what weights.csv does not provide."""
     needs = load_rows(Path(config_dir) / "table_needs.csv", TableNeed, "table")

@@ -21,6 +21,8 @@ from repro.config import (
     students_of,
 )
 from repro.errors import ReproError
+from repro.evaluation.vbench.systems import load_vbench_systems
+from repro.sources import find_weights
 
 DEFAULTS = {
     "profile": "mini",
@@ -31,7 +33,22 @@ DEFAULTS = {
     "results": "results",
     "responses": "",
     "design": "config/user_study/design.yaml",
+    # VBench with published weights, paper scale only: a folder of weights starts it.
+    "weights": "",
+    "systems": "",
+    "cache": "",
+    "dimensions": "all",
+    "static_filter": True,
+    "originals": "",
+    "extended": "",
+    "shards": 1,
+    # A trial: so many prompts of a dimension and videos of a prompt.
+    "first": 0,
+    "samples": 0,
 }
+# Snakemake itself knows True and False only.
+WORDS = {"true": True, "false": False}
+KINDS = {bool: "true or false", int: "a whole number", str: "text"}
 
 
 def read_config(given):
@@ -44,11 +61,12 @@ def read_config(given):
                 + f"The keys are {', '.join(DEFAULTS)}"
             )
     values = DEFAULTS | given
-    for key, value in values.items():
+    for key, value in list(values.items()):
         kind = type(DEFAULTS[key])
+        if kind is bool and value in WORDS:
+            value = values[key] = WORDS[value]
         if not isinstance(value, kind):
-            wanted = "true or false" if kind is bool else "text"
-            raise WorkflowError(f"config key {key}={value!r} must be {wanted}")
+            raise WorkflowError(f"config key {key}={value!r} must be {KINDS[kind]}")
     sizes = get_args(EvaluationSize)
     if values["evaluation"] not in sizes:
         raise WorkflowError(
@@ -111,6 +129,25 @@ def not_measured(table):
         )
 
     return stop
+
+
+def systems_with_weights():
+    """Rows of vbench_systems.csv that are asked for; what any of them lacks is told before a job starts."""
+    known = load_vbench_systems()
+    names = config["systems"].split(",") if config["systems"] else list(known)
+    try:
+        for name in names:
+            if name not in known:
+                raise ReproError(
+                    f"config key systems names {name!r}: vbench_systems.csv has {', '.join(known)}"
+                )
+            for provides in known[name].needs:
+                find_weights(provides, WEIGHTS)
+    except ReproError as error:
+        raise WorkflowError(
+            f"{error}\nOr choose other systems with --config systems=a,b"
+        ) from None
+    return {name: known[name] for name in names}
 
 
 def runs_of(table):
@@ -250,6 +287,20 @@ TRAIN = config["train"] or (PROFILE.name == "smoke" and not config["checkpoints"
 SHIPPED = f"results/published/{PROFILE.name}/checkpoints"
 CHECKPOINTS = config["checkpoints"] or (f"{OUT}/checkpoints" if TRAIN else SHIPPED)
 check_writable(Path(OUT))
+WEIGHTS = config["weights"]
+if WEIGHTS and not TIMED_ONLY:
+    raise WorkflowError(
+        "config key weights is for published weights: add profile=wan, or leave it out"
+    )
+DIMENSIONS = shlex.quote(config["dimensions"])
+CACHE = f"--cache {shlex.quote(config['cache'])}" if config["cache"] else ""
+FILTER = "--static-filter" if config["static_filter"] else "--no-static-filter"
+TRIAL = f"--first {config['first']} --samples {config['samples']}"
+EXTENDED = " ".join(
+    f"--{key} {shlex.quote(config[key])}"
+    for key in ("originals", "extended")
+    if config[key]
+)
 # Options that most verbs share; as a rule's parameter, a changed one runs the rule again.
 SCALE = f"--profile {PROFILE.name} --checkpoints {shlex.quote(CHECKPOINTS)}"
 SETTINGS = f"{SCALE} --device {DEVICE}"

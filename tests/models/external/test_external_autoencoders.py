@@ -1,11 +1,10 @@
 """Wan2.1's VAE in both layouts and at its own geometry, and TAEHV's decoder."""
 
 import json
-import re
 
 import pytest
 import torch
-from layouts import randomise
+from layouts import randomise, vae_to_original
 from safetensors.torch import save_file
 
 from repro.errors import ReproError
@@ -16,30 +15,6 @@ from repro.training.loop import generator_for
 
 SIZES = {"base_dim": 8, "z_dim": 4, "latents_mean": [0.5, -1.0, 0.0, 2.0], "latents_std": [1.0, 2.0, 0.5, 1.5]}
 CHANNELS = (12, 10, 8, 6)
-
-RESIDUAL = {"norm1": "residual.0", "conv1": "residual.2", "norm2": "residual.3", "conv2": "residual.6"}
-LEVEL = 4
-"""Entries of Wan2.1's flat decoder list for one resolution: three residual blocks and a resampler."""
-
-
-def to_original(name: str) -> str:
-    """Wan2.1's own name of one of the VAE's parameters, from the structure of its nested lists."""
-    name = re.sub(r"^quant_conv", "conv1", name)
-    name = re.sub(r"^post_quant_conv", "conv2", name)
-    name = re.sub(r"\.conv_in\.", ".conv1.", name)
-    name = re.sub(r"\.norm_out\.", ".head.0.", name)
-    name = re.sub(r"\.conv_out\.", ".head.2.", name)
-    name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"middle.{2 * int(m[1])}", name)
-    name = re.sub(r"mid_block\.attentions\.0", "middle.1", name)
-    name = re.sub(r"down_blocks\.", "downsamples.", name)
-    name = re.sub(r"up_blocks\.(\d)\.resnets\.(\d)", lambda m: f"upsamples.{LEVEL * int(m[1]) + int(m[2])}", name)
-    name = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"upsamples.{LEVEL * int(m[1]) + 3}", name)
-    name = re.sub(r"\.conv_shortcut\.", ".shortcut.", name)
-    inside = re.compile(r"\.(?:middle|downsamples|upsamples)\.\d+\.")
-    for ours, theirs in RESIDUAL.items():
-        if inside.search(name) and not name.endswith(("to_qkv.weight", "norm.gamma")):
-            name = re.sub(rf"(\.\d+)\.{ours}\.", rf"\1.{theirs}.", name)
-    return name
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +58,7 @@ def test_a_diffusers_folder_brings_sizes_and_statistics(source, latents, tmp_pat
 
 
 def test_the_original_file(source, latents, tmp_path):
-    state = {to_original(k): v for k, v in source.state_dict().items()}
+    state = {vae_to_original(k): v for k, v in source.state_dict().items()}
     for known in (
         "conv1.weight",
         "decoder.conv1.bias",

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as nnf
-from layouts import randomise
+from layouts import randomise, text_to_original, write_tokenizer
 from safetensors.torch import save_file
 from transformers import UMT5Config, UMT5EncoderModel
 
@@ -19,28 +19,6 @@ SMALL = {"vocab_size": 40, "d_model": 16, "d_kv": 4, "d_ff": 24, "num_layers": 2
 TOKENS = 8
 WORDS = ["<pad>", "</s>", "<unk>", "a", "cat", "runs", "red", "'"]
 CAPTIONS = ["a cat", "a red cat runs", ""]
-KEYS = (
-    ("encoder.final_layer_norm.", "norm."),
-    ("encoder.block.", "blocks."),
-    (".layer.0.SelfAttention.relative_attention_bias.", ".pos_embedding.embedding."),
-    (".layer.0.SelfAttention.", ".attn."),
-    (".layer.0.layer_norm.", ".norm1."),
-    (".layer.1.layer_norm.", ".norm2."),
-    (".layer.1.DenseReluDense.wi_0.", ".ffn.gate.0."),
-    (".layer.1.DenseReluDense.wi_1.", ".ffn.fc1."),
-    (".layer.1.DenseReluDense.wo.", ".ffn.fc2."),
-    ("shared.", "token_embedding."),
-)
-
-
-def to_original(state):
-    out = {}
-    for name, tensor in state.items():
-        if name != "encoder.embed_tokens.weight":
-            for ours, theirs in KEYS:
-                name = name.replace(ours, theirs)
-            out[name] = tensor
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +28,7 @@ def source():
 
 @pytest.fixture
 def tokenizer(tmp_path):
-    from tokenizers import Tokenizer, pre_tokenizers, processors
-    from tokenizers.models import WordLevel
-
-    made = Tokenizer(WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    folder = tmp_path / "tokenizer"
-    folder.mkdir()
-    made.save(str(folder / "tokenizer.json"))
-    return folder
+    return write_tokenizer(tmp_path / "tokenizer", WORDS)
 
 
 def load(path, tokenizer, **kwargs):
@@ -92,7 +61,7 @@ def test_a_diffusers_folder(source, tokenizer, tmp_path, whole_pipeline):
 
 
 def test_the_original_file(source, tokenizer, tmp_path):
-    torch.save(to_original(source.state_dict()), tmp_path / "models_t5.pth")
+    torch.save(text_to_original(source.state_dict()), tmp_path / "models_t5.pth")
     encoder = load(tmp_path / "models_t5.pth", tokenizer)
     check(encoder, source)
     assert encoder.model.shared.weight is encoder.model.encoder.embed_tokens.weight
@@ -139,13 +108,13 @@ def test_the_renamed_encoder_computes_what_the_original_names_mean(source):
     ids = torch.randint(2, 40, (30,), generator=generator_for(2))
     with torch.no_grad():
         out = source(input_ids=ids[None]).last_hidden_state[0]
-    torch.testing.assert_close(out, wan_encoder(to_original(source.state_dict()), ids), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(out, wan_encoder(text_to_original(source.state_dict()), ids), atol=1e-4, rtol=1e-4)
 
 
 def test_every_name_of_paper_scale_is_renamed():
     with torch.device("meta"):
         state = UMT5EncoderModel(UMT5Config(**UMT5_XXL)).state_dict()
-    back = {names.translate(k, names.UMT5) for k in to_original(state)}
+    back = {names.translate(k, names.UMT5) for k in text_to_original(state)}
     assert back == set(state) - {"encoder.embed_tokens.weight"} and len(back) == 24 * 10 + 2
 
 
@@ -154,7 +123,7 @@ def test_captions_are_cleaned_as_wan_does():
 
 
 def test_a_caption_that_would_be_cut_is_refused(source, tokenizer, tmp_path):
-    torch.save(to_original(source.state_dict()), tmp_path / "t5.pth")
+    torch.save(text_to_original(source.state_dict()), tmp_path / "t5.pth")
     encoder = load(tmp_path / "t5.pth", tokenizer)
     assert encoder.tokenize([" ".join(["cat"] * (TOKENS - 1))])[1].sum() == TOKENS
     with pytest.raises(ReproError, match=f"has {TOKENS + 1} tokens, more than {TOKENS}"):
@@ -187,14 +156,14 @@ def _no_end(path):
     ],
 )
 def test_a_wrong_tokenizer_is_named(source, tokenizer, tmp_path, damage, says):
-    torch.save(to_original(source.state_dict()), tmp_path / "t5.pth")
+    torch.save(text_to_original(source.state_dict()), tmp_path / "t5.pth")
     damage(tokenizer / "tokenizer.json")
     with pytest.raises(ReproError, match=rf"tokenizer\.json {says}"):
         load(tmp_path / "t5.pth", tokenizer)
 
 
 def test_a_misfit_is_named(source, tokenizer, tmp_path):
-    state = to_original(source.state_dict())
+    state = text_to_original(source.state_dict())
     state["blocks.2.norm1.weight"] = state.pop("blocks.1.norm1.weight")
     torch.save(state, tmp_path / "t5.pth")
     says = r"t5\.pth.*missing encoder\.block\.1\.layer\.0\.layer_norm.*unexpected encoder\.block\.2"
