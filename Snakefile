@@ -1,6 +1,7 @@
 # snakemake table5                                     mini, from its shipped checkpoints
 # snakemake validity                                   do the measures measure? mini, from its shipped judge
 # snakemake table5 --config profile=smoke              everything at toy size, training included
+# snakemake long search table8 story                   studies of inference: long videos, schedules, decoders, prompts
 # snakemake onedim                                     the method on videos of one number a frame
 # snakemake vbench_env                                  VBench's own environment: .venv-vbench
 # snakemake regress                                     Table 5 afresh against its published numbers
@@ -14,7 +15,19 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-LANDED = ["table5", "validity", "headroom", "videos", "cost", "onedim", "user_study"]
+LANDED = [
+    "table5",
+    "validity",
+    "headroom",
+    "videos",
+    "cost",
+    "onedim",
+    "long",
+    "search",
+    "table8",
+    "story",
+    "user_study",
+]
 PENDING = sorted({f"table{n}" for n in range(1, 10)} - set(LANDED)) + [
     "figures",
     "claims",
@@ -49,6 +62,7 @@ else:
     include: "rules/cost.smk"
     include: "rules/onedim.smk"
     include: "rules/user_study.smk"
+    include: "rules/inference.smk"
 
     rule all:
         default_target: True

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from repro.config import (
+    REAL,
     EvaluationSize,
     check_all,
     for_run,
+    load_long,
     load_profile,
     load_runs,
     load_scale,
@@ -230,6 +232,143 @@ def videos(
     write_videos(load_profile(profile), pairs, count, checkpoints, out, device)
 
 
+@app.command()
+def long(
+    system: Annotated[str, typer.Argument(help="row of long.csv")],
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for long.json, scores.csv.gz, curves.csv, drift.csv, frames.npz")],
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Roll one system on for minutes: quality, saturation and motion against time, and their drift."""
+    from repro.evaluation.long_video import measure
+
+    _torch(threads, device)
+    run, config = _row(load_long(), system, "system", "long.csv"), load_profile(profile, evaluation=evaluation)
+    measure(config if run.student == REAL else for_run(config, run, load_students()), run, checkpoints, out, device)
+
+
+@app.command()
+def pace(
+    systems: Annotated[str, typer.Option(help="rows of long.csv, separated by commas")],
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for pace.csv and pace.json")],
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Latency and memory of every chunk of long videos."""
+    from repro.evaluation.pace import measure
+
+    _torch(threads, device)
+    rows = [_row(load_long(), name, "system", "long.csv") for name in systems.split(",")]
+    measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)
+
+
+@app.command()
+def long_table(
+    videos: Annotated[Path, typer.Option("--long", help="folder of the verbs `long` and `pace`")],
+    out: Annotated[Path, typer.Option(help="folder for tables/long.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """What changes in long videos as they go on, and what their chunks cost."""
+    from repro.reporting.long_video import build
+
+    build(videos, profile, out)
+
+
+@app.command()
+def search(
+    prompts: Prompts,
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for search.json, screened, probes and scores .csv.gz")],
+    run: Annotated[str, typer.Option(help="row of runs.csv: student, cache and window")] = "diagonal_4322222",
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Search all schedules for the best at every number of forwards, and time the finalists."""
+    from repro.evaluation.search import measure
+
+    _torch(threads, device)
+    row = _row(load_runs(), run, "run", "runs.csv")
+    measure(load_profile(profile, evaluation=evaluation), row, prompts, checkpoints, out, device)
+
+
+@app.command()
+def search_table(
+    search: Annotated[Path, typer.Option(help="folder that the verb `search` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/search.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """The finalists and their front, monotone schedules against others, and what a step is worth where."""
+    from repro.reporting.search import build
+
+    build(search, profile, out)
+
+
+@app.command()
+def codecs(
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for codecs.json, scores.csv and frames.npz")],
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """The full decoder and the tiny one on held-out clips: size, speed, fidelity."""
+    from repro.evaluation.codecs import measure
+
+    _torch(threads, device)
+    measure(load_profile(profile, evaluation=evaluation), checkpoints, out, device)
+
+
+@app.command()
+def codecs_table(
+    codecs: Annotated[Path, typer.Option(help="folder that the verb `codecs` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/table8.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Table 8 beside the paper's numbers."""
+    from repro.reporting.codecs import build
+
+    build(codecs, profile, out)
+
+
+@app.command()
+def story(
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for story.json, scores.csv.gz, frames.npz and story.mp4")],
+    runs: Annotated[str, typer.Option(help="rows of runs.csv, separated by commas")] = "diagonal_4322222",
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Tell config/story.csv, whose prompts change on the way, with and without recaching."""
+    from repro.evaluation.story import measure
+
+    _torch(threads, device)
+    rows = [_row(load_runs(), name, "run", "runs.csv") for name in runs.split(",")]
+    measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)
+
+
+@app.command()
+def story_table(
+    story: Annotated[Path, typer.Option(help="folder that the verb `story` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/story.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Text alignment of every part of the story, and how smooth the changes are."""
+    from repro.reporting.story import build
+
+    build(story, profile, out)
+
+
 @app.command("headroom-table")
 def headroom_table(
     systems: Annotated[Path, typer.Option(help="folder of the verb `headroom`, <system>/headroom.json each")],
@@ -297,23 +436,45 @@ def speed(
     write_measured(load_scale(profile), rows_of(tables.split(",")), engine, out, device)
 
 
+RunName = Annotated[str, typer.Option("--run", help="row of runs.csv: student, cache, window, decoder")]
+Shipped = Annotated[Path, typer.Option("--checkpoints", help="folder of the .safetensors files (mini)")]
+Weights = Annotated[Path, typer.Option("--weights", help="folder of published weights (wan)")]
+Model = Annotated[str, typer.Option("--model", help="published transformer (wan): self_forcing, longlive or causvid")]
+EngineName = Annotated[str, typer.Option("--engine", help="row of engines.csv")]
+SHIPPED = Path("results/published/mini/checkpoints")
+
+
+def _studio(profile: str, run, checkpoints: Path, folder: Path, model: str, engine: str, device: str):
+    """What makes videos at a scale: with a world from its checkpoints, without one from published weights."""
+    from repro.config import Profile
+    from repro.engine.options import load_engines
+    from repro.generation.studio import open_published, open_world
+
+    scale, options = load_scale(profile), _row(load_engines(), engine, "engine", "engines.csv")
+    if isinstance(scale, Profile):
+        return open_world(scale, run, checkpoints, device, options)
+    return open_published(scale, run, model, folder, device, options)
+
+
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="a caption of the sprite world; --prompts takes its place")] = "",
+    prompt: Annotated[str, typer.Argument(help="a caption; --prompts takes its place")] = "",
     out: Annotated[Path, typer.Option(help="video to write, .mp4")] = Path("clip.mp4"),
     prompts: Annotated[
         Path | None, typer.Option(help="lines `second,prompt`: prompts that change as it goes on")
     ] = None,
-    run: Annotated[str, typer.Option(help="row of runs.csv: student, cache, window, decoder")] = "diagonal_4322222",
+    recache: Annotated[bool, typer.Option(help="at a new prompt, compute the window's cache again under it")] = False,
+    run: RunName = "diagonal_4322222",
     schedule: Annotated[str, typer.Option(help="steps of every chunk; the row's when not given")] = "",
     cycle: Annotated[bool, typer.Option(help="repeat the schedule, not its last digit, in a long video")] = False,
     seconds: Annotated[float, typer.Option(help="length, rounded up to whole chunks; 0 takes the profile's")] = 0.0,
     seed: int = 0,
-    scale: Annotated[int, typer.Option(min=1, help="enlarge each pixel so many times")] = 4,
+    scale: Annotated[int, typer.Option(min=0, help="enlarge each pixel so many times; 0 makes small ones large")] = 0,
     profile: ProfileName = "mini",
-    checkpoints: Annotated[Path, typer.Option(help="folder of the .safetensors files")] = Path(
-        "results/published/mini/checkpoints"
-    ),
+    checkpoints: Shipped = SHIPPED,
+    weights: Weights = Path("weights"),
+    model: Model = "self_forcing",
+    engine: EngineName = "eager",
     device: Device = "cpu",
     threads: Threads = 0,
 ):
@@ -323,13 +484,40 @@ def generate(
     if bool(prompt) == (prompts is not None):
         raise ReproError("give one prompt, such as 'a small red star moves left over stripes', or --prompts FILE")
     _torch(threads, device)
-    config = load_profile(profile)
-    row = _row(load_runs(), run, "run", "runs.csv")
-    geometry = config.geometry.with_chunk_frames(row.chunk_frames)
-    frames = frames_for(geometry, seconds) if seconds else geometry.frames
-    row = row.model_copy(update={"schedule": schedule or row.schedule, "cycle": cycle, "frames": frames})
     cues = read_cues(prompts) if prompts else [Cue(0.0, prompt)]
-    typer.echo(film(config, row, cues, checkpoints, out, seed=seed, scale=scale, device=device))
+    row = _row(load_runs(), run, "run", "runs.csv")
+    row = row.model_copy(update={"schedule": schedule or row.schedule, "cycle": cycle})
+    geometry = load_scale(profile).geometry.with_chunk_frames(row.chunk_frames)
+    frames = frames_for(geometry, seconds) if seconds else geometry.frames
+    row.schedule_for(geometry.resized(frames=frames))
+    studio = _studio(profile, row, checkpoints, weights, model, engine, device)
+    typer.echo(film(studio, cues, out, frames=frames, seed=seed, scale=scale or geometry.enlargement, recaches=recache))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="0.0.0.0 shows the page to the whole network")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
+    run: RunName = "diagonal_4322222",
+    profile: ProfileName = "mini",
+    checkpoints: Shipped = SHIPPED,
+    weights: Weights = Path("weights"),
+    model: Model = "self_forcing",
+    engine: EngineName = "eager",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """A page that shows a video while it is made, and takes new prompts on the way."""
+    from repro.web.server import make_server
+
+    _torch(threads, device)
+    row = _row(load_runs(), run, "run", "runs.csv")
+    server = make_server(_studio(profile, row, checkpoints, weights, model, engine, device), host, port)
+    typer.echo(f"http://{host}:{server.server_address[1]}  (Ctrl+C ends it)")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()
 
 
 @app.command()

@@ -169,6 +169,56 @@ class Timing(Section):
     runs: PositiveInt = 10
 
 
+class Roll(Section):
+    """A long video: at least so many seconds, of so many held-out prompts."""
+
+    seconds: PositiveFloat
+    prompts: PositiveInt
+
+
+class Rung(Section):
+    """One round of successive halving: prompts each schedule has been scored on at its end, and who goes on."""
+
+    prompts: PositiveInt
+    keep: PositiveInt
+    """The best so many of each kind (monotone or not) at each number of forwards."""
+
+
+class Search(Section):
+    """Every schedule of `max_steps` steps in all, or `candidates` drawn from them, scored rung by rung."""
+
+    choices: tuple[PositiveInt, ...] = (1, 2, 3, 4, 5)
+    max_steps: PositiveInt = 28
+    candidates: PositiveInt | None = None
+    probes: PositiveInt
+    """Schedules drawn at random and scored on all the rungs' prompts: what a step is worth, chunk by chunk."""
+    rungs: tuple[Rung, ...]
+    prompts: PositiveInt
+    """Fresh prompts on which the finalists are compared."""
+    timing: Timing
+
+    @field_validator("rungs")
+    @classmethod
+    def _halving(cls, rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
+        prompts, kept = [r.prompts for r in rungs], [r.keep for r in rungs]
+        if not rungs or sorted(set(prompts)) != prompts or sorted(kept, reverse=True) != kept:
+            raise ValueError("one rung at least, each with more prompts than the one before it and no more schedules")
+        return rungs
+
+
+class Studies(Section):
+    """How large the studies of inference are."""
+
+    rolls: tuple[Roll, ...]
+    search: Search
+    codec_clips: PositiveInt
+    """Held-out clips on which the decoders are compared."""
+    stories: PositiveInt
+    """Noise seeds under which the narrative is told."""
+    batch: PositiveInt
+    """Videos made together."""
+
+
 class Cost(Section):
     """Training iterations measured on a CPU: the batch that it can take, and how often each is timed."""
 
@@ -207,6 +257,9 @@ class Profile(Scale):
     evaluation: Evaluation
     full_evaluation: Evaluation
     """What published numbers rest on; takes the place of `evaluation` when asked for."""
+    studies: Studies
+    full_studies: Studies
+    """The same for the studies."""
     headroom: Headroom
     validity: Validity
     cost: Cost
@@ -357,7 +410,8 @@ def runs_of(table: str, runs: Iterable[Run]) -> list[Run]:
     return found
 
 
-FIXED_SOURCES = ("real", "reconstruction", "teacher", "ode")
+REAL = "real"
+FIXED_SOURCES = (REAL, "reconstruction", "teacher", "ode")
 
 
 class System(Section):
@@ -388,6 +442,18 @@ class System(Section):
             case "ode":
                 return ["teacher", "ode", "text_encoder", codec]
         return [*(f"{self.source}-s{s}" for s in seeds), "teacher", "text_encoder", codec]
+
+
+class LongSystem(Section):
+    """One row of `long.csv`: who makes long videos, and how."""
+
+    system: str = Field(pattern=r"^[a-z0-9_]+$")
+    run: str
+    """Row of runs.csv: cache, schedule, window and decoder."""
+    student: str | None = None
+    """Whose weights, where they are not the run's own student's; `real`: rendered clips, for reference."""
+    cycle: bool = False
+    """Repeat the schedule, not its last digit."""
 
 
 class Target(Section):
@@ -473,14 +539,15 @@ def load_scale(name: str, config_dir: Path = CONFIG_DIR) -> Scale:
 
 
 def load_profile(name: str, config_dir: Path = CONFIG_DIR, evaluation: EvaluationSize = "default") -> Profile:
-    """The same with its world; with `evaluation="full"`, `full_evaluation` is its evaluation."""
+    """The same with its world; with `evaluation="full"`, `full_evaluation` and `full_studies` take their places."""
     profile = load_scale(name, config_dir)
     if not isinstance(profile, Profile):
         raise ReproError(
             f"profile {name!r} has no world to train or measure quality in: it is timed only "
             f"(snakemake speed --config profile={name} device=cuda)"
         )
-    return profile.model_copy(update={"evaluation": profile.full_evaluation}) if evaluation == "full" else profile
+    full = {"evaluation": profile.full_evaluation, "studies": profile.full_studies}
+    return profile.model_copy(update=full) if evaluation == "full" else profile
 
 
 def load_rows(path: Path, model: type[Section], key: str) -> dict:
@@ -520,6 +587,20 @@ def students_of(table: str, config_dir: Path = CONFIG_DIR) -> dict[str, Student]
 
 def load_systems(config_dir: Path = CONFIG_DIR) -> dict[str, System]:
     return load_rows(Path(config_dir) / "headroom.csv", System, "system")
+
+
+def load_long(config_dir: Path = CONFIG_DIR) -> dict[str, Run]:
+    """Rows of long.csv as runs: the named run with the student and the way of going on that the row says."""
+    runs, students, found = load_runs(config_dir), load_students(config_dir), {}
+    for name, row in load_rows(Path(config_dir) / "long.csv", LongSystem, "system").items():
+        if row.run not in runs:
+            raise ReproError(f"long.csv: system {name!r} names run {row.run!r}, which runs.csv lacks")
+        run = runs[row.run]
+        run = run.model_copy(update={"run_id": name, "student": row.student or run.student, "cycle": row.cycle})
+        if run.student not in (REAL, *students):
+            raise ReproError(f"long.csv: system {name!r} names student {run.student!r}, which students.csv lacks")
+        found[name] = run
+    return found
 
 
 def load_targets(config_dir: Path = CONFIG_DIR) -> list[Target]:
@@ -583,6 +664,7 @@ def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
     students, runs = load_students(config_dir), load_runs(config_dir)
     load_expectations(config_dir)
     load_targets(config_dir)
+    load_long(config_dir)
     for name in ("clips", "judged"):
         if getattr(profile.validity, name) > profile.world.heldout_clips:
             raise ReproError(

@@ -61,6 +61,11 @@ class Geometry(BaseModel):
         """(F, C, H, W) of one video."""
         return (self.latent_frames, self.latent_channels, self.latent_height, self.latent_width)
 
+    @property
+    def enlargement(self) -> int:
+        """How many times a pixel is enlarged for people: small videos are shown some 450 pixels wide."""
+        return max(1, 448 // self.width)
+
     def tokens(self, frames: int) -> int:
         """Tokens in `frames` latent frames."""
         return frames * self.tokens_per_frame

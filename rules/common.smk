@@ -10,9 +10,11 @@ from typing import get_args
 from snakemake.exceptions import WorkflowError
 
 from repro.config import (
+    REAL,
     EvaluationSize,
     Profile,
     check_all,
+    load_long,
     load_profile,
     load_runs,
     load_scale,

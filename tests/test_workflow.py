@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from repro.config import ROOT, load_runs, load_students, load_systems, students_of
+from repro.config import ROOT, load_long, load_runs, load_students, load_systems, students_of
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 PARTS = ("Snakefile", "rules", "profiles", "config", "envs", "repro", "notebooks")
@@ -104,6 +104,21 @@ def test_headroom_measures_every_system_in_the_size_asked_for(tree):
     assert jobs["train_student"] == 2 * len(students_of("table5"))
 
 
+def test_studies_of_inference_leave_out_what_has_no_checkpoint(tree, given):
+    """Everything is trained where it may be; else systems of long.csv without a checkpoint are left out."""
+    targets = ("long", "search", "table8", "story")
+    code, output = snakemake(tree, "-n", *targets, **SMOKE)
+    assert code == 0, output
+    jobs = planned(output)
+    assert jobs["measure_long"] == len(load_long()) and jobs["study_notebook"] == len(targets)
+    (given / "causvid-s0.safetensors").unlink()
+    code, output = snakemake(tree, "-n", *targets, checkpoints=given)
+    assert code == 0, output
+    jobs = planned(output)
+    assert jobs["measure_long"] == len(load_long()) - 1
+    assert not [name for name in jobs if name.startswith("train")]
+
+
 def test_the_ablations_students_are_trained_when_asked_for(tree):
     """All rows with one seed; with the full evaluation's two, those with `seeds` 1 keep theirs."""
     rows = load_students().values()
@@ -159,7 +174,7 @@ def test_training_can_be_asked_for_in_either_spelling(tree):
             "table3",
             {},
             "table3 has not landed yet: the targets that work are table5, validity, headroom, videos, cost, onedim, "
-            "user_study",
+            "long, search, table8, story, user_study",
         ),
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),

@@ -7,9 +7,11 @@ the caption says. Every measure lies in [0, 1], higher is better.
 Legend: B clips, t judged frames, D feature width, P places of a frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,6 +102,12 @@ def saturation(video_uint8: torch.Tensor) -> torch.Tensor:
     return ((high - low) / high.clamp(min=1)).mean((1, 2, 3))
 
 
+def _each(function: Callable[[np.ndarray], Any], video_uint8: torch.Tensor) -> list:
+    """`function` of every clip, as many at a time as PyTorch has threads."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(function, video_uint8.cpu().numpy()))
+
+
 def semantic_scores(probabilities: dict[str, np.ndarray], row: int, caption: str) -> dict[str, float]:
     """Judge's probability of the caption's truth for one clip.
 
@@ -157,7 +165,7 @@ def read(judge: Judge, video_uint8: torch.Tensor) -> Reading:
     """Look at clips [B, frames, 3, height, width]."""
     frame_features, features = judge.features(video_uint8[:, ::FRAME_STEP])
     p = {k: v.float().cpu().numpy() for k, v in judge.probabilities(features).items()}
-    speeds = [flow_speeds(clip) for clip in video_uint8.cpu().numpy()]
+    speeds = _each(flow_speeds, video_uint8)
     table = pd.DataFrame(
         {
             "subject_consistency": consistency(frame_features["subject"]).cpu(),

@@ -21,12 +21,36 @@ def cluster_draws(values: pd.DataFrame, n: int, rng: np.random.Generator) -> np.
     return means
 
 
+def cluster_counts(seeds_N: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of N scores is drawn in each of n resamples, [n, N]; `seeds_N` are their clusters.
+
+    The same rows serve all that was measured on the same clips, so that differences stay paired.
+    """
+    clusters = [np.flatnonzero(seeds_N == s) for s in np.unique(seeds_N)]
+    counts = np.zeros((n, len(seeds_N)), dtype=int)
+    for row in counts:
+        for c in rng.integers(len(clusters), size=len(clusters)):
+            np.add.at(row, clusters[c][rng.integers(len(clusters[c]), size=len(clusters[c]))], 1)
+    return counts
+
+
+def interval_of(draws: np.ndarray) -> tuple[float, float]:
+    """95% percentile interval of draws."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def two_sided_p(draws: np.ndarray) -> float:
+    """Bootstrap p of a value that is nought."""
+    tail = min((draws <= 0).sum(), (draws >= 0).sum())
+    return float(min(1.0, 2 * (tail + 1) / (len(draws) + 1)))
+
+
 def cluster_bootstrap(values: pd.DataFrame, n: int, rng: np.random.Generator) -> tuple[float, float, float]:
     """Mean and 95% percentile interval. Raises ReproError on an empty or non-finite table."""
     if values.empty or not np.isfinite(values["value"]).all():
         raise ReproError(f"cannot average {len(values)} values, {values['value'].isna().sum()} of them missing")
-    low, high = np.quantile(cluster_draws(values, n, rng), [0.025, 0.975])
-    return float(values["value"].mean()), float(low), float(high)
+    return (float(values["value"].mean()), *interval_of(cluster_draws(values, n, rng)))
 
 
 def paired_difference(
@@ -41,10 +65,7 @@ def paired_difference(
         raise ReproError(f"paired rows do not match: {len(a)} and {len(b)} scores share {len(joined)} (seed, prompt)")
     difference = joined[["seed", "prompt"]].assign(value=joined["value_a"] - joined["value_b"])
     means = cluster_draws(difference, n, rng)
-    tail = min((means <= 0).sum(), (means >= 0).sum())
-    p = min(1.0, 2 * (tail + 1) / (n + 1))
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(difference["value"].mean()), float(low), float(high), float(p)
+    return (float(difference["value"].mean()), *interval_of(means), two_sided_p(means))
 
 
 def holm(p_values) -> np.ndarray:

@@ -13,7 +13,7 @@ from repro.generation.many_step import ManyStep
 from repro.generation.noise import prompt_noise
 from repro.generation.spans import Spans
 from repro.generation.student import Generator
-from repro.models import text_encoder, weights
+from repro.models import text_encoder
 from repro.reporting import records
 
 UNITS = {"throughput_fps": "frame/s"}
@@ -52,9 +52,7 @@ def time_once(generator: Generator | ManyStep, text_1LE: torch.Tensor, cache, se
 
 def time_text(profile: Profile, checkpoints: Path, caption: str, device) -> np.ndarray:
     """Seconds to encode one caption, text to embedding: shown apart, in no other number."""
-    encoder = text_encoder.build(profile)
-    weights.load_into(encoder, Path(checkpoints) / "text_encoder.safetensors")
-    encoder = encoder.to(device).eval()
+    encoder = text_encoder.load(profile, checkpoints, device)
     samples = []
     for turn in range(profile.timing.warmups + profile.timing.runs):
         spans = Spans(device)

@@ -10,14 +10,12 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from repro.config import Profile, Run
 from repro.errors import ReproError
-from repro.evaluation.sampling import load_decoder, to_uint8
+from repro.evaluation.sampling import to_uint8
 from repro.files import write_atomic
 from repro.generation.noise import prompt_noise
-from repro.generation.student import Generator, load_student
+from repro.generation.studio import Studio
 from repro.geometry import Geometry
-from repro.models import text_encoder, weights
 
 
 class Cue(NamedTuple):
@@ -70,16 +68,16 @@ def cue_of_chunk(cues: Sequence[Cue], geometry: Geometry, chunk: int) -> int:
 
 
 class Writer:
-    """H.264 in MP4, frames as they come."""
+    """H.264 in MP4, frames as they come; `crf` from 18, hardly a loss, to 51."""
 
-    def __init__(self, path: Path, geometry: Geometry, scale: int):
+    def __init__(self, path: Path, geometry: Geometry, scale: int, crf: int = 18):
         import av
 
         self.av, self.scale = av, scale
         self.container = av.open(str(path), "w", format="mp4")
         self.stream = self.container.add_stream("libx264", rate=Fraction(geometry.fps))
         self.stream.width, self.stream.height = geometry.width * scale, geometry.height * scale
-        self.stream.pix_fmt, self.stream.options = "yuv420p", {"crf": "18"}
+        self.stream.pix_fmt, self.stream.options = "yuv420p", {"crf": str(crf)}
 
     def write(self, frames_F3HW: np.ndarray) -> None:
         for frame in frames_F3HW.transpose(0, 2, 3, 1).repeat(self.scale, 1).repeat(self.scale, 2):
@@ -93,22 +91,18 @@ class Writer:
 
 @torch.inference_mode()
 def film(
-    profile: Profile, run: Run, cues: Sequence[Cue], checkpoints: Path, out: Path, *, seed: int, scale: int, device
+    studio: Studio, cues: Sequence[Cue], out: Path, *, frames: int, seed: int, scale: int, recaches: bool = False
 ) -> Path:
     """Write `out`; the same arguments give the same video.
 
-    At a chunk where the prompt changes, the cross-attention cache is that of the new prompt, and the
-    self-attention cache stays. Raises ReproError for a prompt that the text encoder does not know.
+    At a chunk where the prompt changes, the cross-attention cache is that of the new prompt; the self-attention
+    cache stays, or is computed again under it with `recaches`. Raises ReproError for a prompt that the text encoder
+    cannot read, and for one that comes after the end.
     """
     if Path(out).suffix != ".mp4":
         raise ReproError(f"--out {out}: videos are written as .mp4")
-    encoder = text_encoder.build(profile)
-    weights.load_into(encoder, Path(checkpoints) / "text_encoder.safetensors")
-    texts = encoder.to(device).eval()([cue.prompt for cue in cues])
-    model = load_student(profile, run.student, profile.evaluation.student_seeds[0], checkpoints, device)
-    generator = Generator(profile, run, model, load_decoder(profile, run.decoder, checkpoints, device), device)
+    contexts, generator = studio.contexts([cue.prompt for cue in cues]), studio.generator(frames=frames)
     geometry, cache = generator.geometry, generator.new_cache(1)
-    contexts = [generator.model.text_context(text[None]) for text in texts]
     late = [cue for cue in cues if cue.second * geometry.fps >= geometry.frames]
     if late:
         raise ReproError(
@@ -124,8 +118,10 @@ def film(
                 writer.write(to_uint8(video[0]))
                 progress.advance(task)
 
-            noise = prompt_noise(seed, [0], geometry, device)
-            generator.stream(lambda k: contexts[cue_of_chunk(cues, geometry, k)], noise, cache, on_frames)
+            noise = prompt_noise(seed, [0], geometry, studio.device)
+            generator.stream(
+                lambda k: contexts[cue_of_chunk(cues, geometry, k)], noise, cache, on_frames, recaches=recaches
+            )
         writer.close()
 
     return write_atomic(Path(out), write)

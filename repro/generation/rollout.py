@@ -3,7 +3,8 @@
 Legend: B batch, f latent frames of a chunk, C latent channels, H and W latent height and width.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -34,6 +35,20 @@ def predict_x0(
     return x0_from_velocity(x_BfCHW, v.to(x_BfCHW.dtype), sigma)
 
 
+def recache(
+    forward: Forward, written: Iterable[tuple[int, torch.Tensor, float]], context: TextContext, cache: KVCache
+) -> None:
+    """Fill a cache again under another prompt, from (chunk, x, sigma): what its slots were written from, in order.
+
+    The first of them sees itself alone: what lay before the window is gone.
+    """
+    for place, (chunk, x, sigma) in enumerate(written):
+        if not place:
+            cache.reset(chunk)
+        cache.begin(chunk)
+        predict_x0(forward, x, sigma, context, chunk * x.shape[1], cache)
+
+
 @torch.no_grad()
 def rollout(
     forward: Forward,
@@ -47,18 +62,26 @@ def rollout(
     on_chunk: OnChunk | None = None,
     on_step: OnStep | None = None,
     spans: Spans = NO_SPANS,
-) -> torch.Tensor:
-    """Generate one video chunk by chunk, without gradient; returns x0 [B, F, C, H, W].
+    chunks: range | None = None,
+    recaches: bool = False,
+    keep: bool = True,
+) -> torch.Tensor | None:
+    """Generate one video chunk by chunk, without gradient; returns x0 [B, F, C, H, W], or None without `keep`.
 
     `forward` is a `WanDiT` (or a graphed one). `on_chunk(k, x0)` runs as soon as chunk k is clean,
     before any cache pass, so decoding streams. `context` may be a function of the chunk: prompts change between
-    them. For training, `on_step(k, step, x, sigma, x0)` gets what every step was given and what it predicted, and
-    returns the prediction to go on with.
+    them, and with `recaches` the window's keys and values are then computed again under the new one. `chunks` makes
+    a part of the video, where the cache holds what comes before it. For training, `on_step(k, step, x, sigma, x0)`
+    gets what every step was given and what it predicted, and returns the prediction to go on with.
     """
-    video = []
-    for k in range(schedule.chunks):
+    video, text = [], None
+    written = deque(maxlen=cache.window - 1 if recaches else 0)
+    for k in chunks or range(schedule.chunks):
+        before, text = text, context(k) if callable(context) else context
+        if text is not before and written:
+            with spans("recache", k):
+                recache(forward, written, text, cache)
         cache.begin(k)
-        text = context(k) if callable(context) else context
         timesteps = schedule.timesteps(k)
         x0 = None
         with spans("denoise", k):
@@ -69,12 +92,14 @@ def rollout(
                 x0 = predict_x0(forward, x, sigma, text, start, cache)
                 if on_step is not None:
                     x0 = on_step(k, step, x, sigma, x0)
-        video.append(x0)
+        if keep:
+            video.append(x0)
         if on_chunk is not None:
             on_chunk(k, x0)
         if policy.needs_pass(timesteps[-1]):
             with spans("cache", k):
                 sigma = nominal_to_sigma(policy.noise_level, shift)
-                kept = add_noise(x0, noise(k, len(timesteps)), sigma) if sigma > 0 else x0
-                predict_x0(forward, kept, sigma, text, start, cache)
-    return torch.cat(video, dim=1)
+                x = add_noise(x0, noise(k, len(timesteps)), sigma) if sigma > 0 else x0
+                predict_x0(forward, x, sigma, text, start, cache)
+        written.append((k, x, sigma))
+    return torch.cat(video, dim=1) if keep else None

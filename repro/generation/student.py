@@ -114,8 +114,10 @@ class Generator:
         cache: KVCache,
         on_frames: OnFrames,
         spans: Spans = NO_SPANS,
+        *,
+        recaches: bool = False,
     ) -> None:
-        """The same chunk by chunk: nothing decoded is kept. `context` may depend on the chunk."""
+        """The same chunk by chunk: nothing is kept. `context` may depend on the chunk (see `rollout`)."""
         cache.reset()
         decoding = self.decoder.stream()
 
@@ -135,5 +137,7 @@ class Generator:
             shift=self.profile.flow.shift,
             on_chunk=decode,
             spans=spans,
+            recaches=recaches,
+            keep=False,
         )
         self.engine.join()

@@ -4,7 +4,7 @@ Legend: L layers, B batch, T tokens of a chunk, N heads, H head dim.
 """
 
 from copy import copy
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 
@@ -38,8 +38,9 @@ class KVCache:
     """Keys and values of the last `window_frames` latent frames, the current chunk included.
 
     Chunk c lives in one slot that its every forward overwrites: slot c for the `sink_frames` kept
-    for ever (on top of the window), else the ring slot (c − sink) mod window. Keys carry their
-    rotary position, so attention does not mind the order of the slots, and nothing is ever moved.
+    for ever (on top of the window), else the ring slot (c − sink) mod window, c counted from the first
+    chunk. Keys carry their rotary position, so attention does not mind the order of the slots, and nothing
+    is ever moved.
     """
 
     def __init__(
@@ -66,9 +67,18 @@ class KVCache:
         self.v_LBTNH = torch.zeros(shape, device=device, dtype=dtype)
         self.reset()
 
-    def reset(self) -> None:
-        """Forget everything; the memory is kept."""
-        self.chunk = -1
+    def reset(self, first: int = 0) -> None:
+        """Forget everything; the memory is kept. The next chunk is `first`, and none before it will be seen."""
+        if first and self.sink:
+            raise ReproError(f"a cache with a sink starts at chunk 0, not {first}: its first chunk is kept for ever")
+        self.first, self.chunk = first, first - 1
+
+    def take(self, videos: slice | torch.Tensor) -> Self:
+        """The cache of some videos of the batch: the same memory for a slice, a copy for indices."""
+        part = copy(self)
+        part.k_LBTNH, part.v_LBTNH = self.k_LBTNH[:, videos], self.v_LBTNH[:, videos]
+        part.batch = part.k_LBTNH.shape[1]
+        return part
 
     def begin(self, chunk: int) -> None:
         """The next forwards compute `chunk`: the current one again, or the one after it."""
@@ -78,14 +88,13 @@ class KVCache:
 
     @property
     def slot(self) -> int:
-        if self.chunk < self.sink:
-            return self.chunk
-        return self.sink + (self.chunk - self.sink) % self.window
+        chunk = self.chunk - self.first
+        return chunk if chunk < self.sink else self.sink + (chunk - self.sink) % self.window
 
     @property
     def filled(self) -> int:
         """Slots that hold something, the current one included."""
-        return min(self.chunk + 1, self.sink + self.window)
+        return min(self.chunk + 1 - self.first, self.sink + self.window)
 
     @property
     def seen(self) -> slice:
@@ -103,7 +112,7 @@ class KVCache:
 
     def place(self, layer: int, batch: int, tokens: int) -> Place:
         """Views for the current chunk. Raises ReproError where its shape is not the one the cache was made for."""
-        if self.chunk < 0:
+        if self.chunk < self.first:
             raise ReproError("KVCache.begin(chunk) must come before a forward")
         if (batch, tokens) != (self.batch, self.chunk_tokens):
             raise ReproError(f"cache made for batch {self.batch} × {self.chunk_tokens} tokens got {batch} × {tokens}")
@@ -138,12 +147,6 @@ class HistoryCache(KVCache):
     def seen(self) -> slice:
         first = max(0, self.chunk + 1 - self.reach)
         return slice(first * self.chunk_tokens, (self.chunk + 1) * self.chunk_tokens)
-
-    def rows(self, start: int, stop: int) -> "HistoryCache":
-        """The same memory, narrowed to some videos of the batch."""
-        part = copy(self)
-        part.batch, part.k_LBTNH, part.v_LBTNH = stop - start, self.k_LBTNH[:, start:stop], self.v_LBTNH[:, start:stop]
-        return part
 
     def append_to(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The given keys and values of a whole video, then the kept ones (mask: `wan.rollout_mask`)."""
@@ -180,9 +183,9 @@ class AnchoredHistory(HistoryCache):
         window = super().seen
         return slice(max(window.start, near), window.stop)
 
-    def rows(self, start: int, stop: int) -> "AnchoredHistory":
-        part = super().rows(start, stop)
-        part.truth = self.truth.rows(start, stop)
+    def take(self, videos: slice | torch.Tensor) -> Self:
+        part = super().take(videos)
+        part.truth = self.truth.take(videos)
         return part
 
     def update(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

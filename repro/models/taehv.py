@@ -6,6 +6,7 @@ rate, C channels, H and W height and width.
 
 import math
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from torch import nn
@@ -85,6 +86,12 @@ class TinyStream:
         self.layers, self.training = decoder.decoder, decoder.training
         self.memory: dict[int, torch.Tensor] = {}
         self.started = False
+
+    def take(self, videos: torch.Tensor) -> "TinyStream":
+        """The stream of some videos of the batch, by their indices; both go on on their own."""
+        part = copy(self)
+        part.memory = {index: past[videos] for index, past in self.memory.items()}
+        return part
 
     def reset(self) -> None:
         """Start another video of the same shape; the memory stays where it is."""

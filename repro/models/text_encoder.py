@@ -6,12 +6,14 @@ Legend: B captions, L text tokens, E text width.
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from repro.config import Profile
 from repro.errors import ReproError
+from repro.models import weights
 from repro.world.scene import vocabulary, words
 
 PAD, END = "<pad>", "</s>"
@@ -68,6 +70,13 @@ class TextEncoder(nn.Module):
     def forward(self, captions: Sequence[str]) -> torch.Tensor:
         device = next(self.parameters()).device
         return self.encode(*(t.to(device) for t in self.tokenize(captions)))
+
+
+def load(profile: Profile, checkpoints: Path, device) -> TextEncoder:
+    """The encoder of `<checkpoints>/text_encoder.safetensors`."""
+    encoder = build(profile)
+    weights.load_into(encoder, Path(checkpoints) / "text_encoder.safetensors")
+    return encoder.to(device).eval()
 
 
 def build(profile: Profile) -> TextEncoder:

@@ -22,6 +22,11 @@ WORLD_PARTS = (
     "headroom/*/*.csv",
     "headroom/*/frames.npz",
     "videos/*",
+    "long/pace.*",
+    "long/*/*",
+    "search/*",
+    "codecs/*",
+    "story/*",
     "training/*/log.jsonl",
     "training/*/run.json",
     "cost/*.json",
@@ -32,8 +37,8 @@ SPEED_PARTS = ("speed/*.json", "tables/*", "figures/*.png", "notebooks/*.ipynb")
 USER_STUDY_PARTS = ("power/power.csv", "truth/truth.csv", "tables/*", "figures/*.png", "notebooks/*.ipynb")
 PARTS = {"world": WORLD_PARTS, "speed": SPEED_PARTS, "user_study": USER_STUDY_PARTS}
 """What a profile with a world publishes, one that is timed only, and the user study."""
-OPTIONAL = ("training", "cost", "real_clips", "speed")
-"""Parts of runs that trained, of the targets `cost` and `real_clips`, or of a machine with a GPU."""
+OPTIONAL = ("training", "cost", "real_clips", "speed", "long", "search", "codecs", "story")
+"""Parts of runs that trained, of targets that not every run asks for, or of a machine with a GPU."""
 MAX_BYTES = 2_000_000
 
 

@@ -1,8 +1,11 @@
 """One document of tables → Markdown, HTML and LaTeX. The same input gives the same bytes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
+
+from repro.files import write_text
 
 DASH = "–"
 _LATEX = {
@@ -71,6 +74,17 @@ def markdown(document: Document) -> str:
         frame = pd.DataFrame(section.rows, columns=headers)
         parts.append(f"**{section.caption}**\n\n{frame.to_markdown(index=False, disable_numparse=True)}")
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in document.notes)]) + "\n"
+
+
+def write(document: Document, stem: Path) -> None:
+    """`<stem>.md`, `.html` and `.tex`."""
+    for suffix, form in ((".md", markdown), (".html", html), (".tex", latex)):
+        write_text(stem.with_suffix(suffix), form(document))
+
+
+def write_csv(table: pd.DataFrame, stem: Path) -> None:
+    """`<stem>.csv`."""
+    write_text(stem.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6g"))
 
 
 def html(document: Document) -> str:

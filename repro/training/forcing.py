@@ -114,14 +114,14 @@ class OwnVideos:
             self.truth = context.history(batch)
             self.cache = context.history(batch, AnchoredHistory, self.truth, beyond)
             self.mask = anchored_mask(*where, beyond, context.device)
-        self.history = self.cache.rows(batch - share, batch)
+        self.history = self.cache.take(slice(batch - share, batch))
         self.forward = graphed(context.student, context.device)
 
     def _anchor(self, truth_BFCHW: torch.Tensor, text_BLE: torch.Tensor) -> None:
         for start in range(0, self.batch, self.share):
             rows = slice(start, start + self.share)
             x, text = truth_BFCHW[rows], self.context.student.text_context(text_BLE[rows])
-            self.context.fill(self.truth.rows(start, start + self.share), x, x.new_zeros(x.shape[:2]), text)
+            self.context.fill(self.truth.take(rows), x, x.new_zeros(x.shape[:2]), text)
 
     def __call__(
         self,

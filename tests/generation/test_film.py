@@ -7,6 +7,7 @@ import pytest
 from repro.config import ROOT, load_profile, load_runs
 from repro.errors import ReproError
 from repro.generation.film import Cue, cue_of_chunk, film, frames_for, read_cues
+from repro.generation.studio import open_world
 
 CHECKPOINTS = ROOT / "results" / "published" / "mini" / "checkpoints"
 MINI = load_profile("mini")
@@ -20,8 +21,9 @@ def decoded(path):
 
 
 def made(tmp_path, name, cues, frames=81):
-    run = load_runs()["diagonal_4322222"].model_copy(update={"frames": frames, "schedule": "2"})
-    return decoded(film(MINI, run, cues, CHECKPOINTS, tmp_path / name, seed=0, scale=2, device="cpu"))
+    run = load_runs()["diagonal_4322222"].model_copy(update={"schedule": "2"})
+    studio = open_world(MINI, run, CHECKPOINTS, "cpu")
+    return decoded(film(studio, cues, tmp_path / name, frames=frames, seed=0, scale=2))
 
 
 def test_a_new_prompt_changes_what_comes_after_it_and_nothing_before(tmp_path):

@@ -1,0 +1,290 @@
+"""The schedule search as tables and sentences, from what `python -m repro search` wrote.
+
+Legend: F finalists, N (seed, prompt) pairs, R resamples.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from repro.errors import ReproError
+from repro.evaluation.search import is_monotone, paper_schedules
+from repro.evaluation.statistics import cluster_counts, holm, interval_of, two_sided_p, verdict
+from repro.reporting import records, render
+from repro.reporting.notes import reading
+from repro.reporting.render import Document, Section, signed, significant, with_range
+
+NAME = "search"
+PAPER = "4322222"
+"""The schedule that the paper recommends."""
+COSTS = {"forwards": "Forwards", "mean_latency_s": "Latency of a chunk, s"}
+RESAMPLES = 2000
+FEWEST = 10
+
+
+@dataclass(frozen=True)
+class Search:
+    """`finalists`: one row a schedule, in order of cost; `values_FN`: their Totals on the fresh prompts."""
+
+    finalists: pd.DataFrame
+    values_FN: np.ndarray
+    seeds_N: np.ndarray
+    screened: pd.DataFrame
+    probes: pd.DataFrame
+    records: tuple[records.Record, ...]
+
+    @cached_property
+    def draws_RF(self) -> np.ndarray:
+        """Mean Totals of all finalists in the same resamples: differences are paired."""
+        counts = cluster_counts(self.seeds_N, RESAMPLES, np.random.default_rng(0))
+        return counts @ self.values_FN.T / counts.sum(1, keepdims=True)
+
+    def place(self, schedule: str) -> int:
+        return list(self.finalists["schedule"]).index(schedule)
+
+    def difference(self, a: int, b: int) -> tuple[float, np.ndarray]:
+        """Total of one finalist less that of another: the value, and its draws."""
+        return (
+            float((self.values_FN[a] - self.values_FN[b]).mean()),
+            self.draws_RF[:, a] - self.draws_RF[:, b],
+        )
+
+
+def on_front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Who is dominated by nobody: no other has at most the cost and at least the score, one of them better."""
+    better = (cost[:, None] <= cost) & (score[:, None] >= score)
+    better &= (cost[:, None] < cost) | (score[:, None] > score)
+    return ~better.any(axis=0)
+
+
+def load(folder: Path, profile: str) -> Search:
+    """Read a folder of the verb `search`. Raises ReproError naming a missing file, or another profile."""
+    folder = Path(folder)
+    rows = records.read(folder / f"{NAME}.json")
+    if {r.profile for r in rows} != {profile}:
+        raise ReproError(f"{folder} holds profile {rows[0].profile!r}, not {profile!r}: choose another folder")
+    tables = {}
+    for name in ("screened", "probes", "scores"):
+        path = folder / f"{name}.csv.gz"
+        if not path.is_file():
+            raise ReproError(f"{path} is missing: make it with `python -m repro search`")
+        tables[name] = pd.read_csv(path, dtype={"schedule": str})
+    wide = tables["scores"].pivot(index="schedule", columns=["seed", "prompt"], values="total")
+    named = [{"schedule": s} | {r.metric: r.value for r in rows if r.run_id == s} for s in wide.index]
+    table = pd.DataFrame(named).merge(tables["screened"][["schedule", "score", "finalist"]], "left", "schedule")
+    table["monotone"] = table["schedule"].map(is_monotone)
+    table["chosen"] = table.pop("finalist").eq(True)
+    table["paper"] = table["schedule"].isin(paper_schedules(len(PAPER)))
+    order = table.sort_values(["forwards", "total"]).index
+    return Search(
+        table.loc[order].reset_index(drop=True),
+        wide.to_numpy()[order],
+        wide.columns.get_level_values("seed").to_numpy(),
+        tables["screened"],
+        tables["probes"],
+        tuple(rows),
+    )
+
+
+def fronts(found: Search) -> pd.DataFrame:
+    """The finalists, with whether each is on the front for each cost, and the share of resamples in which it is."""
+    table = found.finalists.copy()
+    for cost in COSTS:
+        paid = table[cost].to_numpy()
+        table[f"front_{cost}"] = on_front(paid, table["total"].to_numpy())
+        table[f"often_{cost}"] = np.mean([on_front(paid, draw) for draw in found.draws_RF], axis=0)
+    return table
+
+
+def rivals(found: Search, schedule: str = PAPER, cost: str = "forwards") -> pd.DataFrame:
+    """Every finalist that costs no more than `schedule`: its Total less that one's, with interval and Holm's p."""
+    mine, table = found.place(schedule), found.finalists
+    rows = []
+    for place, row in enumerate(table.itertuples()):
+        if place != mine and getattr(row, cost) <= table[cost][mine]:
+            value, draws = found.difference(place, mine)
+            low, high = interval_of(draws)
+            rows.append((row.schedule, row.forwards, row.monotone, value, low, high, two_sided_p(draws)))
+    table = pd.DataFrame(rows, columns=["schedule", "forwards", "monotone", "difference", "low", "high", "p"])
+    return table.assign(p_holm=holm(table["p"]) if len(table) else [])
+
+
+def front_verdict(rows: pd.DataFrame) -> str:
+    """Of "nothing as cheap is better": contradicted by one better rival, reproduced where all are worse."""
+    better = (rows["difference"] > 0) & (rows["p_holm"] < 0.05)
+    worse = (rows["difference"] < 0) & (rows["p_holm"] < 0.05)
+    return "contradicted" if better.any() else "reproduced" if worse.all() else "unresolved"
+
+
+def kinds(found: Search) -> tuple[pd.DataFrame, tuple[float, np.ndarray]]:
+    """Best monotone less best other schedule at every number of forwards, and the mean over them with its draws.
+
+    Both were chosen in the screening, on other prompts.
+    """
+    table = found.finalists[found.finalists["chosen"]]
+    rows, every = [], []
+    for forwards, cell in table.groupby("forwards"):
+        best = {kind: rows["score"].idxmax() for kind, rows in cell.groupby("monotone")}
+        if len(best) < 2:
+            continue
+        value, draws = found.difference(best[True], best[False])
+        names = (found.finalists["schedule"][best[kind]] for kind in (True, False))
+        rows.append((forwards, *names, value, *interval_of(draws), two_sided_p(draws)))
+        every.append((value, draws))
+    if not rows:
+        raise ReproError("the search kept no monotone and other schedule of equal forwards: raise search.candidates")
+    columns = ["forwards", "monotone", "other", "difference", "low", "high", "p"]
+    told = pd.DataFrame(rows, columns=columns)
+    told["p_holm"] = holm(told["p"])
+    told["verdict"] = [verdict(d, p) for d, p in zip(told["difference"], told["p_holm"], strict=True)]
+    return told, (float(np.mean([v for v, _ in every])), np.mean([d for _, d in every], axis=0))
+
+
+def kind_verdict(rows: pd.DataFrame, mean: float, draws: np.ndarray) -> str:
+    """Of "monotone is best": contradicted at any number of forwards, or reproduced on average."""
+    if "contradicted" in set(rows["verdict"]):
+        return "contradicted"
+    return verdict(mean, two_sided_p(draws))
+
+
+def worth(found: Search) -> pd.DataFrame:
+    """What one more step in a chunk adds to Total: least squares over random schedules, prompt by prompt.
+
+    Every probe was scored on every prompt, so that the prompts' slopes are resampled whole.
+    """
+    wide = found.probes.pivot(index="schedule", columns="prompt", values="total")
+    steps = np.array([[int(d) for d in s] for s in wide.index], float)
+    design = np.column_stack([np.ones(len(steps)), steps])
+    slopes = np.linalg.lstsq(design, wide.to_numpy(), rcond=None)[0][1:]
+    counts = cluster_counts(np.zeros(slopes.shape[1]), RESAMPLES, np.random.default_rng(0))
+    draws = counts @ slopes.T / counts.sum(1, keepdims=True)
+    rows = [(k + 1, slopes[k].mean(), *interval_of(draws[:, k]), two_sided_p(draws[:, k])) for k in range(len(slopes))]
+    table = pd.DataFrame(rows, columns=["chunk", "worth", "low", "high", "p"])
+    return table.assign(p_holm=holm(table["p"]), schedules=len(wide), prompts=slopes.shape[1])
+
+
+def build(folder: Path, profile: str, out: Path) -> None:
+    """Write `<out>/tables/search{.csv,_kinds.csv,_worth.csv,.md,.html,.tex}`."""
+    found = load(folder, profile)
+    stem, stamp = Path(out) / "tables" / NAME, {"profile": profile, "device": found.records[0].device}
+    sections = (finalist_section(found), kind_section(found), worth_section(found))
+    render.write(Document(sections, notes(found, profile)), stem)
+    for suffix, table in (("", fronts(found)), ("_kinds", kinds(found)[0]), ("_worth", worth(found))):
+        render.write_csv(table.assign(**stamp), stem.with_name(NAME + suffix))
+
+
+def finalist_section(found: Search) -> Section:
+    known = {(r.run_id, r.metric): r for r in found.records}
+
+    def ranged(schedule: str, metric: str, scale: float) -> str:
+        r = known[schedule, metric]
+        return with_range(*(scale * x for x in (r.value, r.low, r.high)), significant)
+
+    rows = tuple(
+        (
+            r["schedule"],
+            "monotone" if r["monotone"] else "other",
+            " and ".join(name for name, yes in (("search", r["chosen"]), ("paper", r["paper"])) if yes),
+            f"{r['forwards']:.0f}",
+            ranged(r["schedule"], "total", 100),
+            significant(1000 * r["kernel_distance"]),
+            ranged(r["schedule"], "first_frame_latency_s", 1000),
+            ranged(r["schedule"], "mean_latency_s", 1000),
+            *(f"{'on' if r[f'front_{c}'] else 'off'}, {100 * r[f'often_{c}']:.0f}%" for c in COSTS),
+        )
+        for r in fronts(found).to_dict("records")
+    )
+    columns = (
+        *(("", c) for c in ("Schedule", "Kind", "From", "Forwards", "Total, %", "Kernel distance, 1/1000")),
+        *(("Latency, ms", c) for c in ("first frame", "later chunks")),
+        *(("Front", c) for c in ("forwards", "latency")),
+    )
+    return Section(NAME, "Schedule search: the finalists on fresh prompts", columns, rows)
+
+
+def kind_section(found: Search) -> Section:
+    told, (mean, draws) = kinds(found)
+    rows = [
+        (
+            f"{r['forwards']:.0f}", r["monotone"], r["other"],
+            with_range(*(100 * r[c] for c in ("difference", "low", "high")), signed),
+            f"{r['p_holm']:.3f}", r["verdict"],
+        )
+        for r in told.to_dict("records")
+    ]  # fmt: skip
+    average = with_range(100 * mean, *(100 * x for x in interval_of(draws)), signed)
+    rows.append(("mean", "", "", average, f"{two_sided_p(draws):.3f}", kind_verdict(told, mean, draws)))
+    labels = ("Forwards", "Monotone", "Other", "Difference of Total, points", "p (Holm)", "Claim: monotone better")
+    caption = "Schedule search: the best monotone schedule less the best other one"
+    return Section(f"{NAME}-kinds", caption, tuple(("", x) for x in labels), tuple(rows))
+
+
+def worth_section(found: Search) -> Section:
+    table = worth(found)
+    rows = tuple(
+        (f"{r.chunk}", with_range(100 * r.worth, 100 * r.low, 100 * r.high, signed), f"{r.p_holm:.3f}")
+        for r in table.itertuples()
+    )
+    caption = f"What one more step adds to Total, points: {table['schedules'][0]} random schedules, "
+    caption += f"{table['prompts'][0]} prompts"
+    return Section(f"{NAME}-worth", caption, tuple(("", x) for x in ("Chunk", "Worth", "p (Holm)")), rows)
+
+
+def notes(found: Search, profile: str) -> tuple[str, ...]:
+    looked = {r.metric: r for r in found.records if r.run_id == "search"}
+    first, text = found.records[0], reading(profile)
+    schedules, prompts = found.screened, len(found.seeds_N) // len(first.seeds)
+    return (
+        f"{text[0].upper()}{text[1:]}.",
+        f"Screened: {len(schedules)} schedules ({int(schedules['monotone'].sum())} of them monotone: no chunk has more "
+        f"steps than the one before it) in {looked['screening_clips'].value:.0f} clips, one training seed, "
+        f"{schedules['prompts'].min()} to {schedules['prompts'].max()} prompts each; the best of each kind at each "
+        "number of forwards went on.",
+        f"Compared: {len(found.finalists)} finalists, the paper's schedules included, on {prompts} other prompts, "
+        f"training seeds {', '.join(map(str, first.seeds))}; mean [95% bootstrap interval over prompts within seeds]; "
+        f"on {first.device}.",
+        "A chunk with one step needs a cache pass, so it costs as many forwards as one with two.",
+        f"With fewer than {FEWEST} prompts an interval is too narrow to be believed.",
+        "Front: on or off by the point estimates, and the share of resamples in which the schedule is on it. Later "
+        "chunks: the mean over all but the first; median [quartiles] of interleaved runs at batch 1.",
+        f"{PAPER} on the front of Total against forwards: {front_verdict(rivals(found))}; against latency: "
+        f"{front_verdict(rivals(found, cost='mean_latency_s'))} (contradicted: something as cheap is better, p < 0.05 "
+        "after Holm; reproduced: everything as cheap is worse).",
+    )
+
+
+def answer_front(found: Search) -> str:
+    """Is 4322222 on the front?"""
+    row = fronts(found).iloc[found.place(PAPER)]
+    told = [
+        f"{label.lower().removesuffix(', s')}: {'on' if row[f'front_{c}'] else 'off'} by the means, on it in "
+        f"{100 * row[f'often_{c}']:.0f}% of resamples, {front_verdict(rivals(found, cost=c))}"
+        for c, label in COSTS.items()
+    ]
+    best = rivals(found).sort_values("difference").iloc[-1]
+    return (
+        f"{PAPER}, {'; '.join(told)}. The best rival of at most as many forwards is {best['schedule']}: "
+        f"{with_range(100 * best['difference'], 100 * best['low'], 100 * best['high'], signed)} points of Total."
+    )
+
+
+def answer_kinds(found: Search) -> str:
+    """Is a monotone schedule best?"""
+    told, (mean, draws) = kinds(found)
+    counts = ", ".join(f"{(told['verdict'] == v).sum()} {v}" for v in ("reproduced", "contradicted", "unresolved"))
+    average = with_range(100 * mean, *(100 * x for x in interval_of(draws)), signed)
+    return (
+        f"Best monotone less best other schedule, mean over {len(told)} numbers of forwards: {average} points of "
+        f"Total; one by one {counts}. The claim: {kind_verdict(told, mean, draws)}."
+    )
+
+
+def answer_worth(found: Search) -> str:
+    """Where is a step worth most?"""
+    table = worth(found)
+    best = table.iloc[table["worth"].argmax()]
+    told = ", ".join(signed(100 * w) for w in table["worth"])
+    return f"One more step is worth, chunk by chunk, {told} points of Total; most in chunk {best['chunk']:.0f}."

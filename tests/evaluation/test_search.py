@@ -1,0 +1,127 @@
+"""The schedule search: enumeration, halving, fronts and verdicts against hand-made ones; plumbing at toy size."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from repro.config import Profile, Search
+from repro.evaluation import search
+from repro.reporting import search as report
+from repro.reporting import search_figures
+
+
+def test_the_enumeration_is_complete_and_within_its_budget():
+    found = search.enumerate_schedules((2, 1, 3), 4, 8)
+    assert len(found) == len(set(found)) == sum(sum(s) <= 8 for s in itertools.product((1, 2, 3), repeat=4))
+    assert "3221" in found and "3331" not in found
+    assert len(search.enumerate_schedules(range(1, 6), 7, 28)) == 76_465
+
+
+def test_the_papers_schedules_are_read_from_its_tables():
+    found = search.paper_schedules(7)
+    assert len(found) == 14 and {"4322222", "3233343", "4444444"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "monotone", "forwards"),
+    [("4322222", True, 17), ("2222222", True, 14), ("4343232", False, 21), ("2222221", True, 14)],
+)
+def test_kind_and_cost(run, schedule, monotone, forwards):
+    row = search.describe([schedule], run).iloc[0]
+    assert (row["monotone"], row["forwards"]) == (monotone, forwards)
+
+
+def test_the_best_of_each_kind_at_each_cost_survive(run):
+    table = search.describe(["4222222", "3322222", "2222224", "2242222", "5222222"], run)
+    scores = pd.Series({"4222222": 0.5, "3322222": 0.6, "2222224": 0.1, "2242222": 0.2, "5222222": 0.4})
+    assert search.survivors(table, scores, 1) == ["2242222", "3322222", "5222222"]
+    assert len(search.survivors(table, scores, 2)) == 5
+
+
+def test_a_small_draw_holds_the_paper_and_monotone_ones(smoke):
+    changes = {"choices": (1, 2, 3, 4, 5), "max_steps": 28, "candidates": 40, "probes": 5}
+    size = smoke.studies.search.model_copy(update=changes)
+    first, probes = search.candidates(size, 7, seed=0)
+    assert set(search.paper_schedules(7)) <= set(first) and set(probes) <= set(first) and len(probes) == 5
+    assert sum(map(search.is_monotone, first)) >= 20
+    assert search.candidates(size, 7, seed=0) == (first, probes)
+
+
+def test_rungs_must_halve(smoke):
+    given = smoke.studies.search.model_dump()
+    with pytest.raises(ValueError, match="each with more prompts than the one before"):
+        Search(**given | {"rungs": [{"prompts": 2, "keep": 1}, {"prompts": 2, "keep": 1}]})
+
+
+def test_nobody_on_the_front_is_dominated():
+    cost, score = np.array([1.0, 1, 2, 3, 3]), np.array([0.5, 0.4, 0.5, 0.7, 0.7])
+    assert list(report.on_front(cost, score)) == [True, False, False, True, True]
+
+
+def finalists(totals, prompts=40, noise=0.002):
+    """A search in which every schedule has a known mean Total."""
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0, 0.05, prompts)
+    own = rng.normal(0, noise, (len(totals), prompts))
+    values = np.array([*totals.values()])[:, None] + shared + own - own.mean(1, keepdims=True)
+    schedules = list(totals)
+    table = pd.DataFrame({"schedule": schedules, "total": values.mean(1), "score": [*totals.values()]})
+    table["forwards"] = [float(sum(map(int, s))) for s in schedules]
+    table["mean_latency_s"] = table["forwards"] / 100
+    table["monotone"] = table["schedule"].map(search.is_monotone)
+    table["chosen"] = table["paper"] = True
+    return report.Search(table, values, np.zeros(prompts, int), table, pd.DataFrame(), ())
+
+
+@pytest.mark.parametrize(("rival", "verdict"), [(0.95, "contradicted"), (0.85, "reproduced"), (0.9, "unresolved")])
+def test_a_better_rival_as_cheap_speaks_against_the_papers_schedule(rival, verdict):
+    found = finalists({"4322222": 0.9, "2222333": rival, "5555555": 0.99})
+    rows = report.rivals(found)
+    assert list(rows["schedule"]) == ["2222333"]  # the third one costs more
+    assert rows["difference"][0] == pytest.approx(rival - 0.9, abs=1e-3)
+    assert report.front_verdict(rows) == verdict
+    on = report.fronts(found).set_index("schedule")
+    if verdict != "unresolved":
+        assert on.loc["4322222", "front_forwards"] == (verdict == "reproduced")
+        assert on.loc["4322222", "often_forwards"] == float(verdict == "reproduced")
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict"),
+    [((0.85, 0.85), "reproduced"), ((0.85, 0.95), "contradicted"), ((0.9, 0.9), "unresolved")],
+)
+def test_one_better_other_schedule_contradicts_the_claim(others, verdict):
+    found = finalists({"4322222": 0.9, "2222234": others[0], "4422222": 0.9, "2222244": others[1]})
+    rows, (mean, draws) = report.kinds(found)
+    assert list(rows["forwards"]) == [17, 18]
+    assert mean == pytest.approx(0.9 - np.mean(others), abs=1e-3)
+    assert report.kind_verdict(rows, mean, draws) == verdict
+
+
+def test_the_worth_of_a_step_is_found_where_it_was_put():
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(60):
+        schedule = "".join(map(str, rng.integers(1, 6, 7)))
+        rows += [(schedule, p, 0.5 + 0.1 * p + 0.02 * int(schedule[0]) - 0.01 * int(schedule[6])) for p in range(12)]
+    probes = pd.DataFrame(rows, columns=["schedule", "prompt", "total"]).drop_duplicates(["schedule", "prompt"])
+    table = report.worth(report.Search(None, None, None, None, probes, ()))
+    assert table["worth"].to_numpy() == pytest.approx([0.02, 0, 0, 0, 0, 0, -0.01], abs=1e-9)
+
+
+def test_a_search_is_made_and_tabled(everything, smoke, run, tmp_path):
+    profile: Profile = smoke
+    search.measure(profile, run, everything / "prompts.safetensors", everything, tmp_path / "search", "cpu")
+    found = report.load(tmp_path / "search", "smoke")
+    assert len(found.screened) >= profile.studies.search.candidates
+    assert {*search.paper_schedules(7)} <= {*found.finalists["schedule"]}
+    assert found.values_FN.shape == (len(found.finalists), profile.studies.search.prompts)
+    assert found.finalists["total"].to_numpy() == pytest.approx(found.values_FN.mean(1), abs=1e-4)
+    assert (found.finalists["mean_latency_s"] > 0).all()
+    report.build(tmp_path / "search", "smoke", tmp_path)
+    text = (tmp_path / "tables" / "search.md").read_text()
+    assert "4322222" in text and "Below" not in text and "with fewer than 10 prompts" in text.lower()
+    assert len(search_figures.front(found).axes) == 2 and len(search_figures.shape(found).axes) == 2
+    assert "numbers of forwards" in report.answer_kinds(found) and "4322222" in report.answer_front(found)
