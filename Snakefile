@@ -17,6 +17,8 @@ min_version("9.0")
 
 LANDED = [
     "table5",
+    "table2",
+    "table9",
     "validity",
     "headroom",
     "videos",
@@ -59,6 +61,7 @@ else:
     include: "rules/validity.smk"
     include: "rules/headroom.smk"
     include: "rules/report.smk"
+    include: "rules/ablations.smk"
     include: "rules/cost.smk"
     include: "rules/onedim.smk"
     include: "rules/user_study.smk"

@@ -626,9 +626,10 @@ def table(
     profile: ProfileName = "mini",
 ):
     """Join records with the paper's numbers into one table."""
-    from repro.reporting.tables import build
+    from repro.reporting import ablations, tables
 
-    build(number, profile, runs, out)
+    build = ablations.build if number in ablations.SPECS else tables.build
+    build(number, load_profile(profile), runs, out)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from repro.config import (
     load_students,
     load_systems,
     students_of,
+    training_seeds,
 )
 from repro.errors import ReproError
 from repro.evaluation.vbench.systems import load_vbench_systems
@@ -183,10 +184,7 @@ def checkpoints(*names, of_run=False):
 def run_weights(run_id, seeds):
     """Names of the checkpoints that generating a run needs."""
     run = RUNS[run_id]
-    trained = STUDENTS[run.student].training_seeds(seeds)
-    return [f"{run.student}-s{s}" for s in trained] + [
-        "tiny" if run.decoder == "tiny" else "vae"
-    ]
+    return run.checkpoints(training_seeds(run, STUDENTS, seeds))
 
 
 def system_weights(name, seeds):

@@ -41,7 +41,8 @@ def quality_pairs(
 ) -> pd.DataFrame:
     """Differences first − second in percentage points, one row a (schedule, metric).
 
-    `scores` holds, by run_id, one row a clip with the columns seed, prompt and every metric (0 to 1).
+    `scores` holds, by run_id, one row a clip with the columns seed, prompt and every metric (0 to 1). Only the
+    training seeds that both rows of a pair have are compared.
     p values are Holm-adjusted over all rows of the result.
     """
     n = resamples(n, len(pairs) * len(metrics))
@@ -51,6 +52,7 @@ def quality_pairs(
             a, b = (
                 scores[run][["seed", "prompt", metric]].rename(columns={metric: "value"}) for run in (first, second)
             )
+            a, b = a[a["seed"].isin(b["seed"])], b[b["seed"].isin(a["seed"])]
             # A stream of its own for each comparison: adding a row of runs.csv changes no other interval.
             rng = np.random.default_rng([seed, *f"{first} {second} {metric}".encode()])
             difference, low, high, p = paired_difference(a, b, n, rng)

@@ -86,19 +86,21 @@ def _bars(rows: pd.DataFrame, metric: str) -> np.ndarray:
 
 def _title(text: str, table: pd.DataFrame) -> str:
     first = table.iloc[0]
-    return f"{text}: profile {first['profile']}, {first['prompts']} prompts, {first['timing_device']}"
+    timed = f", {first['timing_device']}" if "timing_device" in table else ""
+    return f"{text}: profile {first['profile']}, {first['prompts']} prompts{timed}"
 
 
-def paired_forest(pairs: pd.DataFrame) -> Figure:
-    """Diagonal − Self of every schedule and measure with 95% intervals; the paper's difference as a diamond.
+def paired_forest(pairs: pd.DataFrame, by: str = "schedule", title: str = "Diagonal minus Self") -> Figure:
+    """Difference of every pair and measure with 95% intervals; the paper's difference as a diamond.
 
-    `pairs` is tables/table5_pairs.csv.
+    `pairs` is a table's `_pairs.csv`, `by` the column that names a pair.
     """
-    figure, axes = panels(1, len(QUALITY), (12, 4), sharey=True)
-    schedules = list(dict.fromkeys(pairs["schedule"]))
-    for axis, metric in zip(axes.flat, QUALITY, strict=True):
+    metrics = list(dict.fromkeys(pairs["metric"]))
+    figure, axes = panels(1, len(metrics), (3 * len(metrics), 4), sharey=True)
+    names = list(dict.fromkeys(pairs[by]))
+    for axis, metric in zip(axes.flat, metrics, strict=True):
         axis.axvline(0, color="black", linewidth=1)
-        rows = pairs[pairs["metric"] == metric].set_index("schedule").loc[schedules].reset_index()
+        rows = pairs[pairs["metric"] == metric].set_index(by).loc[names].reset_index()
         for verdict, (colour, marker) in VERDICTS.items():
             chosen = rows[rows["verdict"] == verdict]
             bars = np.stack([chosen["difference"] - chosen["low"], chosen["high"] - chosen["difference"]])
@@ -119,12 +121,12 @@ def paired_forest(pairs: pd.DataFrame) -> Figure:
             edgecolors="black",
             label="paper",
         )
-        axis.set(xlabel=f"{NAMES[metric].removesuffix(', %')}, percentage points")
-        axis.set_yticks(range(len(schedules)), schedules)
+        axis.set(xlabel=f"{NAMES[metric].partition(',')[0]}, percentage points")
+        axis.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
     axes[0, 0].invert_yaxis()
-    axes[0, 0].set_ylabel("schedule")
+    axes[0, 0].set_ylabel(by)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    figure.suptitle(_title("Diagonal minus Self", pairs))
+    figure.suptitle(_title(title, pairs))
     return figure
 
 

@@ -52,18 +52,18 @@ def gather(runs: Iterable[Run], profile: Profile, runs_dir: Path, columns: Itera
             _check_owner(folder / name, rows, run, profile)
             found += rows
             by_key |= {(run.run_id, r.metric): r for r in rows}
-        scores[run.run_id] = _read_scores(folder / "scores.csv", ["seed", "prompt", *columns])
+        scores[run.run_id] = read_scores(folder / "scores.csv", ["seed", "prompt", *columns])
         _check_schedule(run, profile, by_key)
-    _one_value("judge", {(r.run_id, r.weights.get("judge", "none"), r.metric_version) for r in quality})
-    device = _one_value("timing device", {(r.run_id, r.device) for r in timing})[0]
-    seeds = _one_value(
+    one_value("judge", {(r.run_id, r.weights.get("judge", "none"), r.metric_version) for r in quality})
+    device = one_value("timing device", {(r.run_id, r.device) for r in timing})[0]
+    seeds = one_value(
         "training seeds",
         {(r.run_id, tuple(sorted(r.seeds))) for r in quality}
         | {(run, tuple(sorted(map(int, s["seed"].unique())))) for run, s in scores.items()},
     )[0]
-    prompts = _one_value(
-        "prompts", {(run, tuple(sorted(map(int, s["prompt"].unique())))) for run, s in scores.items()}
-    )[0]
+    prompts = one_value("prompts", {(run, tuple(sorted(map(int, s["prompt"].unique())))) for run, s in scores.items()})[
+        0
+    ]
     return Gathered(
         runs=runs,
         records=by_key,
@@ -128,7 +128,7 @@ def _check_schedule(run: Run, profile: Profile, by_key: dict[tuple[str, str], Re
         )
 
 
-def _read_scores(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_scores(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
     except (ValueError, OSError) as error:
@@ -142,7 +142,7 @@ def _read_scores(path: Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
-def _one_value(what: str, found: set[tuple]) -> tuple:
+def one_value(what: str, found: set[tuple]) -> tuple:
     """What every (run_id, value…) shares after its run_id. Raises ReproError naming two that differ."""
     ordered = sorted(found)
     for item in ordered:

@@ -9,6 +9,7 @@ NAMES = {
     "frame": "Frame, %",
     "text": "Text, %",
     "total": "Total, %",
+    "motion_amplitude": "Motion, % of real",
     "in_flight_latency_s": "In-flight latency, s",
     "throughput_fps": "Throughput, frame/s",
 }

@@ -1,0 +1,182 @@
+"""Tables 2 and 9: variants of the method against the method itself, `tables/tableN.{csv,md,html,tex}` and the pairs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from repro.config import CONFIG_DIR, Profile, Run, load_runs, runs_of
+from repro.errors import ReproError
+from repro.files import write_text
+from repro.reporting import comparisons, paper, records, render
+from repro.reporting.gather import one_value, read_scores
+from repro.reporting.notes import NAMES, reading
+from repro.reporting.render import Document, Section, signed, with_range
+
+REAL = "real"
+"""The run of the rendered clips: what the motion of a row is a share of."""
+SCORES = ("temporal", "frame", "text", "total")
+MOTION = "motion_amplitude"
+MEASURES = (*SCORES, MOTION)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one table says: its rows are those that the paper prints, then other runs that runs.csv gives it."""
+
+    number: int
+    title: str
+    reference: str
+    """The row that the paper claims to be better than every other."""
+
+
+SPECS = {
+    2: Spec(2, "Components of Diagonal Distillation", "full_method"),
+    9: Spec(9, "The motion feature of flow distribution matching", "conv_diff"),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Runs and scores by the name of the row; motion as a share of the real clips' mean."""
+
+    runs: dict[str, Run]
+    scores: dict[str, pd.DataFrame]
+    intervals: pd.DataFrame
+    """One row a (row, metric): value, low, high, n; in percent."""
+    devices: tuple[str, ...]
+    prompts: int
+
+    def seeds(self, row: str) -> int:
+        return self.scores[row]["seed"].nunique()
+
+
+def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG_DIR) -> Measured:
+    """Rows whose runs were evaluated. Raises ReproError where the reference or the real clips are not among them,
+    or where runs do not belong together."""
+    name, sheet = f"table{spec.number}", load_runs(config_dir)
+    folders = {r.rows[name]: r for r in runs_of(name, sheet.values()) if (Path(runs_dir) / r.run_id).is_dir()}
+    real = Path(runs_dir) / REAL / "scores.csv"
+    if spec.reference not in folders or not real.is_file():
+        raise ReproError(f"{runs_dir} lacks the run of {spec.reference} or {REAL}: the rule `evaluate` makes them")
+    scale = read_scores(real, [MOTION])[MOTION].mean()
+    scores, rows, quality = {}, [], []
+    for row, run in folders.items():
+        folder = Path(runs_dir) / run.run_id
+        table = read_scores(folder / "scores.csv", ["seed", "prompt", *MEASURES])
+        scores[row] = table.assign(**{MOTION: table[MOTION] / scale})
+        found = {r.metric: r for r in records.read(folder / "quality.json")}
+        quality += found.values()
+        for metric in MEASURES:
+            record, unit = found[metric], comparisons.PERCENT / (scale if metric == MOTION else 1)
+            values = {k: getattr(record, k) * unit for k in ("value", "low", "high")}
+            rows.append({"row": row, "metric": metric} | values | {"n": record.n})
+    one_value("profile", {(r.run_id, r.profile) for r in quality} | {("asked for", profile.name)})
+    one_value("judge", {(r.run_id, r.weights.get("judge", "none"), r.metric_version) for r in quality})
+    prompts = one_value("prompts", {(r, tuple(sorted(map(int, s["prompt"].unique())))) for r, s in scores.items()})[0]
+    devices = tuple(sorted({r.device for r in quality}))
+    return Measured(folders, scores, pd.DataFrame(rows), devices, len(prompts))
+
+
+def compare(spec: Spec, measured: Measured, printed: dict, profile: Profile) -> pd.DataFrame:
+    """Reference minus every other row that is a model's, over the training seeds that both have."""
+    others = [r for r, run in measured.runs.items() if r != spec.reference and run.sampler != "renderer"]
+    pairs = [(other, spec.reference, other) for other in others]
+    settings = profile.evaluation
+    found = comparisons.quality_pairs(
+        measured.scores, pairs, MEASURES, printed, settings.bootstrap, settings.seed
+    ).rename(columns={"schedule": "row"})
+    return found.assign(seeds=[min(measured.seeds(spec.reference), measured.seeds(r)) for r in found["row"]])
+
+
+def build(number: int, profile: Profile, runs_dir: Path, out_dir: Path, config_dir: Path = CONFIG_DIR) -> None:
+    """Write `tables/table<N>{.csv,.md,.html,.tex,_pairs.csv}` in `out_dir` from `<runs_dir>/<run_id>`.
+
+    A row that was not evaluated yet stands there with the paper's numbers alone.
+    """
+    spec, printed = SPECS[number], paper.table(number, config_dir)
+    measured = load(spec, profile, runs_dir, config_dir)
+    pairs = compare(spec, measured, printed, profile)
+    document = Document(
+        (main_section(spec, measured, printed, profile), pair_section(spec, pairs)),
+        notes(spec, measured, printed, pairs, profile),
+    )
+    stem = Path(out_dir) / "tables" / f"table{number}"
+    stamp = {"profile": profile.name, "prompts": measured.prompts, "reading": reading(profile.name)}
+    seeds = [measured.seeds(r) for r in measured.intervals["row"]]
+    texts = {
+        ".csv": measured.intervals.assign(seeds=seeds, **stamp).to_csv(index=False, float_format="%.6g"),
+        "_pairs.csv": pairs.assign(**stamp).to_csv(index=False, float_format="%.6g"),
+        ".md": render.markdown(document),
+        ".html": render.html(document),
+        ".tex": render.latex(document),
+    }
+    for suffix, text in texts.items():
+        write_text(stem.with_name(stem.name + suffix), text)
+
+
+def _label(row: str) -> str:
+    return row.replace("_", " ")
+
+
+def main_section(spec: Spec, measured: Measured, printed: dict, profile: Profile) -> Section:
+    in_paper = [m for m in MEASURES if any(key[1] == m for key in printed)]
+    columns = [("", "Row"), ("", "Training seeds")]
+    for metric in MEASURES:
+        columns += [(NAMES[metric], "paper")] * (metric in in_paper) + [(NAMES[metric], "ours")]
+    values = measured.intervals.set_index(["row", "metric"])
+    rows = []
+    for row in dict.fromkeys([*(r for r, _ in printed), *measured.runs]):
+        known = row in measured.runs
+        cells = [_label(row), str(measured.seeds(row)) if known else render.DASH]
+        for metric in MEASURES:
+            if metric in in_paper:
+                cell = printed.get((row, metric))
+                cells.append(cell.printed if cell else render.DASH)
+            found = values.loc[row, metric] if known else None
+            cells.append(
+                with_range(found["value"], found["low"], found["high"], "{:.1f}".format) if known else render.DASH
+            )
+        rows.append(tuple(cells))
+    caption = f"Table {spec.number}. {spec.title}: profile {profile.name}, {measured.prompts} prompts"
+    return Section(f"table{spec.number}", caption, tuple(columns), tuple(rows))
+
+
+def pair_section(spec: Spec, pairs: pd.DataFrame) -> Section:
+    rows = tuple(
+        (
+            _label(r.row),
+            NAMES[r.metric],
+            str(r.seeds),
+            signed(r.paper_difference, 1),
+            with_range(r.difference, r.low, r.high, signed),
+            f"{r.p_holm:.3f}",
+            r.verdict,
+        )
+        for r in pairs.itertuples()
+    )
+    claim = f"Claim: {_label(spec.reference)} better"
+    columns = ("Against", "Measure", "Training seeds", "Paper", "Ours", "p (Holm)", claim)
+    caption = f"Table {spec.number}: {_label(spec.reference)} minus the other row, percentage points"
+    return Section(f"table{spec.number}-pairs", caption, tuple(("", c) for c in columns), rows)
+
+
+def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, profile: Profile) -> tuple[str, ...]:
+    how, counts = reading(profile.name), pairs["verdict"].value_counts()
+    told = ", ".join(f"{counts.get(v, 0)} {v}" for v in ("reproduced", "contradicted", "unresolved"))
+    lines = [
+        f"{how[0].upper()}{how[1:]}.",
+        f"{measured.prompts} held-out prompts, the same prompts and noise in every row; evaluated on "
+        f"{', '.join(measured.devices)}.",
+        "Ours: mean [95% bootstrap interval over prompts within training seeds; with one training seed over prompts "
+        "alone, the training itself is then not repeated], in percent.",
+        "Motion: mean speed of the optical flow, in percent of that of the real clips of the same prompts. The paper "
+        "prints no such number; its claim is that the method moves more.",
+        f"Paired differences over the same prompts and seeds, p values Holm-adjusted over {len(pairs)} comparisons: "
+        f"{told}.",
+        f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.",
+    ]
+    absent = [_label(r) for r in dict.fromkeys(r for r, _ in printed) if r not in measured.runs]
+    if absent:
+        lines.append(f"Not trained yet, and so without our numbers: {', '.join(absent)}.")
+    return tuple(lines)

@@ -1,0 +1,79 @@
+"""Tables 2 and 9 from synthetic scores: known values, no model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from repro.config import load_profile, load_runs, runs_of
+from repro.errors import ReproError
+from repro.reporting import ablation_answers, ablations
+from repro.reporting.records import Record, write
+
+PROMPTS = 16
+COMMON = {"profile": "smoke", "metric_version": "2", "code": "c", "weights": {"judge": "j"}, "device": "d"}
+COMMON |= {"versions": {}, "unit": "score"}
+GAIN = {"full_4322222": 0.05, "real": 0.1}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Every run of Table 9 and the real clips; the extractors beside the method have one seed, `raw` none at all."""
+    rng = np.random.default_rng(0)
+    noise = {m: rng.normal(0, 0.01, (3, PROMPTS)) for m in ablations.MEASURES}
+    for run in [*runs_of("table9", load_runs().values()), load_runs()["real"]]:
+        if run.run_id == "flow_raw_4322222":
+            continue
+        seeds = 3 if run.run_id == "full_4322222" else 1
+        index = pd.MultiIndex.from_product([range(seeds), range(PROMPTS)], names=["seed", "prompt"])
+        level = {m: 0.01 if m == ablations.MOTION else 0.8 for m in ablations.MEASURES}
+        gain = GAIN.get(run.run_id, 0.0)
+        values = {m: (level[m] * (1 + gain + noise[m][:seeds])).ravel() for m in ablations.MEASURES}
+        out = tmp_path / run.run_id
+        out.mkdir()
+        table = pd.DataFrame(values, index=index).reset_index()
+        table.to_csv(out / "scores.csv", index=False)
+        common = COMMON | {"run_id": run.run_id, "seeds": list(range(seeds)), "n": seeds * PROMPTS}
+        means = table[list(ablations.MEASURES)].mean()
+        write(out / "quality.json", [Record(metric=m, value=v, low=v, high=v, **common) for m, v in means.items()])
+    return tmp_path
+
+
+@pytest.fixture
+def smoke_profile():
+    return load_profile("smoke")
+
+
+def test_a_table_says_what_was_planted_and_what_was_not_trained(folder, smoke_profile, tmp_path):
+    ablations.build(9, smoke_profile, folder, tmp_path / "out")
+    found = ablation_answers.load(tmp_path / "out", 9)
+    assert set(found.table["row"]) == set(ablations.SPECS[9].reference.split()) | {
+        r for r in ("difference", "correlation", "low_freq", "high_freq", "mlp")
+    }
+    assert "Not trained yet, and so without our numbers: raw." in found.markdown
+    assert found.markdown.count("| raw ") == 1 and "| 92.5 " in found.markdown
+    assert (found.pairs["verdict"] == "reproduced").all() and (found.pairs["seeds"] == 1).all()
+    np.testing.assert_allclose(found.pairs.query("metric == 'total'")["difference"], 0.8 * 5, atol=1e-3)
+    assert "25 of 25 differences are resolved" in ablation_answers.verdicts(found)
+
+
+def test_motion_is_a_share_of_the_real_clips(folder, smoke_profile, tmp_path):
+    ablations.build(9, smoke_profile, folder, tmp_path / "out")
+    found = ablation_answers.load(tmp_path / "out", 9)
+    real = pd.read_csv(folder / "real" / "scores.csv")[ablations.MOTION].mean()
+    own = pd.read_csv(folder / "full_4322222" / "scores.csv")[ablations.MOTION].mean()
+    values = found.table.set_index(["row", "metric"])["value"]
+    assert values["conv_diff", ablations.MOTION] == pytest.approx(100 * own / real, rel=1e-4)
+    assert f"conv diff moves {100 * own / real:.0f}% as much as real clips" in ablation_answers.motion(found)
+
+
+def test_a_table_without_its_method_is_refused(folder, smoke_profile, tmp_path):
+    (folder / "full_4322222").rename(tmp_path / "away")
+    with pytest.raises(ReproError, match="lacks the run of conv_diff or real"):
+        ablations.build(9, smoke_profile, folder, tmp_path / "out")
+
+
+def test_scores_of_other_prompts_are_refused(folder, smoke_profile, tmp_path):
+    path = folder / "flow_mlp_4322222" / "scores.csv"
+    pd.read_csv(path).iloc[1:].to_csv(path, index=False)
+    with pytest.raises(ReproError, match="differ in prompts"):
+        ablations.build(9, smoke_profile, folder, tmp_path / "out")
