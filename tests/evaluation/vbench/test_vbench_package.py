@@ -12,6 +12,7 @@ from repro.evaluation.vbench.check import read_clip
 from repro.evaluation.vbench.package import Package
 from repro.evaluation.vbench.score import Job, custom_info, score
 from repro.generation.film import Cue, film
+from repro.generation.studio import open_world
 from repro.training.data import split_scenes
 
 CHECKPOINTS = ROOT / "results" / "published" / "mini" / "checkpoints"
@@ -21,10 +22,9 @@ CHECKPOINTS = ROOT / "results" / "published" / "mini" / "checkpoints"
 def clips(tmp_path_factory):
     """Two videos of the shipped student, as `python -m repro generate` writes them."""
     folder, profile, run = tmp_path_factory.mktemp("clips"), load_profile("mini"), load_runs()["diagonal_4322222"]
+    studio = open_world(profile, run, CHECKPOINTS, "cpu")
     for i, scene in enumerate(split_scenes("prompts", profile, 2)):
-        film(
-            profile, run, [Cue(0, scene.caption)], CHECKPOINTS, folder / f"clip-{i}.mp4", seed=i, scale=2, device="cpu"
-        )
+        film(studio, [Cue(0, scene.caption)], folder / f"clip-{i}.mp4", frames=profile.geometry.frames, seed=i, scale=2)
     return folder
 
 
