@@ -30,14 +30,17 @@ def load(folder: Path, number: int) -> Results:
 
 
 def verdicts(results: Results) -> str:
-    """Which differences from the method are more than chance?"""
-    found = results.pairs[results.pairs["verdict"] != "unresolved"]
+    """Which claims of the paper are decided?"""
+    tested = results.pairs[results.pairs["p_holm"].notna()]
+    if tested.empty:
+        return "No claim is tested: a row with one training seed decides nothing."
+    found = tested[tested["verdict"] != "unresolved"]
     told = [f"{r.row.replace('_', ' ')} {r.metric} {r.difference:+.2f} ({r.verdict})" for r in found.itertuples()]
-    widest = (results.pairs["high"] - results.pairs["low"]).median()
+    widest = (tested["high"] - tested["low"]).median()
     return (
-        f"{len(found)} of {len(results.pairs)} differences are resolved"
+        f"{len(found)} of {len(tested)} tested claims are decided"
         + (f": {'; '.join(told)}. " if told else ". ")
-        + f"Half of the intervals are wider than {widest:.2f} points."
+        + f"Half of their intervals are wider than {widest:.2f} points."
     )
 
 
@@ -45,7 +48,10 @@ def motion(results: Results) -> str:
     """Does the method move more than its variants?"""
     reference = SPECS[results.number].reference
     value = results.table.set_index(["row", "metric"])["value"]
-    own = value[reference, MOTION]
-    pairs = results.pairs[results.pairs["metric"] == MOTION].set_index("row")
-    told = ", ".join(f"{r.replace('_', ' ')} {value[r, MOTION]:.0f}% ({pairs['verdict'][r]})" for r in pairs.index)
-    return f"{reference.replace('_', ' ')} moves {own:.0f}% as much as real clips; {told}."
+    pairs = results.pairs[results.pairs["metric"] == MOTION]
+    told = "; ".join(
+        f"{r.row.replace('_', ' ')} {value[r.row, MOTION]:.0f}% (difference {r.difference:+.1f} "
+        f"[{r.low:+.1f}, {r.high:+.1f}], {r.verdict})"
+        for r in pairs.itertuples()
+    )
+    return f"{reference.replace('_', ' ')} moves {value[reference, MOTION]:.0f}% as much as real clips; {told}."

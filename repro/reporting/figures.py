@@ -113,6 +113,12 @@ def paired_forest(pairs: pd.DataFrame, by: str = "schedule", title: str = "Diago
                 capsize=2,
                 label=verdict,
             )
+        rest = rows[~rows["verdict"].isin(VERDICTS)]
+        if len(rest):
+            spread = np.stack([rest["difference"] - rest["low"], rest["high"] - rest["difference"]]).clip(min=0)
+            axis.errorbar(
+                rest["difference"], rest.index, xerr=spread, fmt="o", mfc="white", color="#999999", label="not tested"
+            )
         axis.scatter(
             rows["paper_difference"],
             rows.index,

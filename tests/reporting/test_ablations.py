@@ -15,15 +15,20 @@ COMMON |= {"versions": {}, "unit": "score"}
 GAIN = {"full_4322222": 0.05, "real": 0.1}
 
 
+ONE_SEED = ("real", "flow_release_4322222", *(f"flow_{f}_4322222" for f in ("mlp", "difference", "correlation")))
+ONE_SEED += ("flow_low_freq_4322222", "flow_high_freq_4322222")
+
+
 @pytest.fixture
 def folder(tmp_path):
-    """Every run of Table 9 and the real clips; the extractors beside the method have one seed, `raw` none at all."""
+    """Every run of both tables; the extractors beside the method have one seed, `raw` none at all."""
     rng = np.random.default_rng(0)
     noise = {m: rng.normal(0, 0.01, (3, PROMPTS)) for m in ablations.MEASURES}
-    for run in [*runs_of("table9", load_runs().values()), load_runs()["real"]]:
+    runs = {r.run_id: r for table in ("table2", "table9") for r in runs_of(table, load_runs().values())}
+    for run in runs.values():
         if run.run_id == "flow_raw_4322222":
             continue
-        seeds = 3 if run.run_id == "full_4322222" else 1
+        seeds = 1 if run.run_id in ONE_SEED else 3
         index = pd.MultiIndex.from_product([range(seeds), range(PROMPTS)], names=["seed", "prompt"])
         level = {m: 0.01 if m == ablations.MOTION else 0.8 for m in ablations.MEASURES}
         gain = GAIN.get(run.run_id, 0.0)
@@ -51,9 +56,25 @@ def test_a_table_says_what_was_planted_and_what_was_not_trained(folder, smoke_pr
     }
     assert "Not trained yet, and so without our numbers: raw." in found.markdown
     assert found.markdown.count("| raw ") == 1 and "| 92.5 " in found.markdown
-    assert (found.pairs["verdict"] == "reproduced").all() and (found.pairs["seeds"] == 1).all()
+    assert (found.pairs["seeds"] == 1).all() and found.pairs["p_holm"].isna().all()
+    assert set(found.pairs.query("metric in ('temporal', 'frame', 'text')")["verdict"]) == {"one seed"}
+    assert set(found.pairs.query("metric in ('total', 'motion_amplitude')")["verdict"]) == {"no claim"}
     np.testing.assert_allclose(found.pairs.query("metric == 'total'")["difference"], 0.8 * 5, atol=1e-3)
-    assert "25 of 25 differences are resolved" in ablation_answers.verdicts(found)
+    assert "No claim is tested" in ablation_answers.verdicts(found)
+
+
+def test_what_the_paper_claims_and_several_trainings_show_is_tested(folder, smoke_profile, tmp_path):
+    """Tested are thirteen claims: four measures of two components and five of the flow loss."""
+    ablations.build(2, smoke_profile, folder, tmp_path / "out")
+    found = ablation_answers.load(tmp_path / "out", 2)
+    pairs = found.pairs.set_index(["row", "metric"])
+    assert pairs["p_holm"].notna().sum() == 13
+    assert set(pairs.loc["without_flow_loss"]["verdict"]) == {"reproduced"}
+    assert pairs.loc[("without_diagonal_forcing", ablations.MOTION), "verdict"] == "no claim"
+    assert set(pairs.loc["flow_release_4322222"]["verdict"]) == {"no claim"}
+    assert set(pairs.loc["without_diagonal_denoising"]["claim"]) == {"no worse", "no claim"}
+    assert "real" not in set(found.pairs["row"])
+    assert "13 of 13 tested claims are decided" in ablation_answers.verdicts(found)
 
 
 def test_motion_is_a_share_of_the_real_clips(folder, smoke_profile, tmp_path):
