@@ -22,7 +22,7 @@ help:
 	@echo "make regress   reproduce Table 5 and hold it against the published numbers"
 	@echo "make lint      check style: ruff, snakefmt, snakemake --lint"
 	@echo "make lab       open the notebooks in JupyterLab"
-	@echo "make schemas   write config/schemas/ again after a change of repro/config.py or sources.py"
+	@echo "make schemas   write config/schemas/ again after a change of repro/config or sources.py"
 
 setup: $(MAIN)
 

@@ -26,6 +26,7 @@ from repro.errors import ReproError
 from repro.models import presets, text_encoder, weights
 from repro.models.wan import WanDiT
 from repro.training import journal, loop
+from repro.verbs import training as training_verbs
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["repro.training.student", "torch._dynamo", "transformers.models.umt5.modeling_umt5"])
@@ -36,7 +37,7 @@ def train(profile, folder: Path, before=None) -> None:
     """Body of a process: `python -m repro train student`, with what it says on standard error kept."""
     torch.set_num_threads(1)
     sys.stderr = (folder / "stderr").open("w")
-    command_line.load_profile = lambda name: profile
+    training_verbs.load_profile = lambda name: profile
     if before is not None:
         before()
     sys.argv = f"repro train student --checkpoints {folder}/checkpoints --work {folder}/work --threads 1".split()

@@ -1,0 +1,162 @@
+"""Verbs that turn records into tables, notebooks and what is published."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repro.config import (
+    load_profile,
+)
+from repro.verbs.options import ProfileName, row_of
+
+app = typer.Typer()
+
+
+@app.command()
+def long_table(
+    videos: Annotated[Path, typer.Option("--long", help="folder of the verbs `long` and `pace`")],
+    out: Annotated[Path, typer.Option(help="folder for tables/long.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """What changes in long videos as they go on, and what their chunks cost."""
+    from repro.reporting.long_video import build
+
+    build(videos, profile, out)
+
+
+@app.command()
+def search_table(
+    search: Annotated[Path, typer.Option(help="folder that the verb `search` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/search.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """The finalists and their front, monotone schedules against others, and what a step is worth where."""
+    from repro.reporting.search import build
+
+    build(search, profile, out)
+
+
+@app.command()
+def codecs_table(
+    codecs: Annotated[Path, typer.Option(help="folder that the verb `codecs` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/table8.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Table 8 beside the paper's numbers."""
+    from repro.reporting.codecs import build
+
+    build(codecs, profile, out)
+
+
+@app.command()
+def story_table(
+    story: Annotated[Path, typer.Option(help="folder that the verb `story` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/story.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Text alignment of every part of the story, and how smooth the changes are."""
+    from repro.reporting.story import build
+
+    build(story, profile, out)
+
+
+@app.command("headroom-table")
+def headroom_table(
+    systems: Annotated[Path, typer.Option(help="folder of the verb `headroom`, <system>/headroom.json each")],
+    out: Annotated[Path, typer.Option(help="folder for tables/headroom.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Systems side by side, and the targets of headroom_targets.csv with verdicts."""
+    from repro.reporting.headroom import build
+
+    build(systems, profile, out)
+
+
+@app.command()
+def speed_tables(
+    folder: Annotated[Path, typer.Option("--records", help="folder of records that speed and numerics wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/*.{csv,md,html,tex}")],
+):
+    """Tables of speed: the paper's value, ours, their ratio; the ladder; the errors."""
+    from repro.reporting.speed import build
+
+    for path in build(folder, out):
+        typer.echo(path)
+
+
+@app.command()
+def table(
+    number: Annotated[int, typer.Argument(min=1, max=9)],
+    runs: Annotated[Path, typer.Option(help="folder of the runs' records")],
+    out: Annotated[Path, typer.Option(help="folder for tableN.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Join records with the paper's numbers into one table."""
+    from repro.reporting import ablations, tables
+
+    build = ablations.build if number in ablations.SPECS else tables.build
+    build(number, load_profile(profile), runs, out)
+
+
+@app.command()
+def validity_table(
+    validity: Annotated[Path, typer.Option(help="folder that the verb `validity` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/validity.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Write the verdicts on the measures and the judge's agreement as tables."""
+    from repro.reporting.validity import build
+
+    build(validity, profile, out)
+
+
+@app.command()
+def notebook(
+    source: Annotated[Path, typer.Argument(help="percent-format notebook, such as notebooks/table5.py")],
+    out: Annotated[Path, typer.Option(help="executed notebook, .ipynb")],
+    parameter: Annotated[list[str] | None, typer.Option(help="name=value, as often as needed")] = None,
+):
+    """Execute a notebook with parameters; the same results give the same bytes."""
+    from repro.reporting.notebooks import execute
+
+    pairs = dict(p.partition("=")[::2] for p in parameter or [])
+    execute(source, out, pairs)
+
+
+@app.command()
+def publish(
+    results: Annotated[Path, typer.Option(help="results folder of a profile, such as results/mini")],
+    out: Annotated[Path, typer.Option(help="folder under results/published")],
+    kind: Annotated[str, typer.Option(help="world, or speed for a profile that is timed only")] = "world",
+):
+    """Copy tables, figures, notebooks and their records to results/published."""
+    from repro.reporting.publish import PARTS
+    from repro.reporting.publish import publish as copy
+
+    row_of(PARTS, kind, "kind", "this verb")
+    typer.echo(f"{len(copy(results, out, kind))} files copied to {out}")
+
+
+@app.command()
+def regress(
+    fresh: Annotated[Path, typer.Option(help="results folder with metrics.csv and runs/*/scores.csv")] = Path(
+        "results/mini"
+    ),
+    published: Annotated[Path, typer.Option(help="what it is held against")] = Path("results/published/mini"),
+    runs: Annotated[str, typer.Option(help="run_ids, separated by commas; all published ones when not given")] = "",
+):
+    """Hold fresh results against the published ones, by the tolerances of config/tolerances.csv."""
+    from rich.console import Console
+
+    from repro.reporting.regress import check
+
+    check(fresh, published, runs.split(",") if runs else [], Console(width=110))
+
+
+@app.command()
+def readme():
+    """Write the generated tables between the markers of README.md."""
+    from repro.reporting.readme import update
+
+    update()
