@@ -81,3 +81,14 @@ def read(path: Path) -> list[Record]:
         return [Record(**row) for row in json.loads(path.read_text())]
     except (json.JSONDecodeError, ValidationError, TypeError) as error:
         raise ReproError(f"records {path} cannot be read ({error}): delete the file and run again") from error
+
+
+def of_one_device(folder: Path, remedy: str) -> list[Record]:
+    """Every record of a folder's `*.json`. Raises ReproError where there is none, and for devices that differ."""
+    found = [r for path in sorted(Path(folder).glob("*.json")) for r in read(path)]
+    if not found:
+        raise ReproError(f"{folder} holds no records: {remedy}")
+    devices = sorted({r.device for r in found})
+    if len(devices) > 1:
+        raise ReproError(f"{folder} mixes devices ({', '.join(devices)}): keep one folder for each")
+    return found

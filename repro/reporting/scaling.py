@@ -40,20 +40,14 @@ class Scaling:
 
 def load(folder: Path) -> Scaling:
     """Every `*.json` of a folder. Raises ReproError where there is none, and for devices that differ."""
-    paths = sorted(Path(folder).glob("*.json"))
-    if not paths:
-        raise ReproError(f"{folder} holds no records: measure them with torchrun -m repro scaling iteration, on GPUs")
-    read = [r for path in paths for r in records.read(path)]
-    devices = sorted({r.device for r in read})
-    if len(devices) > 1:
-        raise ReproError(f"{folder} mixes devices ({', '.join(devices)}): keep one folder for each")
+    read = records.of_one_device(folder, "measure them with torchrun -m repro scaling iteration, on GPUs")
     found: dict[tuple[str, int], dict] = {}
     for r in read:
         name = NAME.fullmatch(r.run_id)
         if name is None:
             raise ReproError(f"{folder}: run_id {r.run_id!r} is none of the verb `scaling`: move its records elsewhere")
         found.setdefault((name["what"], int(name["gpus"])), {})[r.metric] = r
-    return Scaling(found, devices[0])
+    return Scaling(found, read[0].device)
 
 
 def efficiency(scaling: Scaling, key: tuple[str, int]) -> float | None:

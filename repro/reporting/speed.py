@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from repro.config import CONFIG_DIR
-from repro.errors import ReproError
 from repro.evaluation.speed import load_speed, rows_of
 from repro.files import write_text
 from repro.reporting import paper, records, render
@@ -67,16 +66,10 @@ class Measured:
 
 def load(folder: Path) -> Measured:
     """Every `*.json` of a folder. Raises ReproError where there is none, and for devices that differ."""
-    paths = sorted(Path(folder).glob("*.json"))
-    if not paths:
-        raise ReproError(f"{folder} holds no records: measure them with python -m repro speed, on a GPU")
-    found = [r for p in paths for r in records.read(p)]
-    devices = sorted({r.device for r in found})
-    if len(devices) > 1:
-        raise ReproError(f"{folder} mixes devices ({', '.join(devices)}): keep one folder for each")
+    found = records.of_one_device(folder, "measure them with python -m repro speed, on a GPU")
     known = load_speed()
     timed = {(r.run_id, r.metric): r for r in found if r.run_id in known}
-    return Measured(timed, [r for r in found if r.run_id not in known], devices[0])
+    return Measured(timed, [r for r in found if r.run_id not in known], found[0].device)
 
 
 def frame(measured: Measured, table: str, config_dir: Path = CONFIG_DIR) -> pd.DataFrame:

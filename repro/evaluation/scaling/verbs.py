@@ -8,13 +8,11 @@ import typer
 from repro.config import load_scale, load_students
 from repro.device import prepare
 from repro.errors import ReproError
+from repro.verbs.options import Device, ProfileName, Threads
 
 app = typer.Typer(no_args_is_help=True, help="What more GPUs give: training and generation at paper scale.")
 
 Out = Annotated[Path, typer.Option("--out", help="records, .json")]
-Profile = Annotated[str, typer.Option("--profile", help="scale, a file of config/")]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda")]
-Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 leaves PyTorch's choice")]
 
 
 def _prepared(out: Path, threads: int, device: str) -> None:
@@ -30,7 +28,7 @@ def _prepared(out: Path, threads: int, device: str) -> None:
 @app.command()
 def iteration(
     out: Out,
-    profile: Profile = "wan",
+    profile: ProfileName = "wan",
     student: Annotated[str, typer.Option(help="row of students.csv that trains on its own rollouts")] = "diagonal",
     videos: Annotated[int, typer.Option(min=1, help="videos a GPU in an iteration, one at a time")] = 1,
     iterations: Annotated[int, typer.Option(min=1, help="timed ones, after one to warm up")] = 3,
@@ -55,7 +53,7 @@ def iteration(
 @app.command()
 def generation(
     out: Out,
-    profile: Profile = "wan",
+    profile: ProfileName = "wan",
     row: Annotated[str, typer.Option(help="row of speed.csv, of table5")] = "diagonal_4322222",
     videos: Annotated[int, typer.Option(min=1, help="videos a GPU, after one to warm up")] = 8,
     engine: Annotated[str, typer.Option(help="row of engines.csv")] = "fast",
