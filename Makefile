@@ -11,12 +11,13 @@ DEV := $(call stamp,dev,envs/cpu.txt envs/dev.txt)
 VBENCH := .venv-vbench/.installed
 LAB := $(call stamp,lab,envs/cpu.txt envs/lab.txt)
 
-.PHONY: help setup table5 vbench-env test regress lint lab schemas
+.PHONY: help setup table5 report vbench-env test regress lint lab schemas
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make setup     install everything into .venv (once)"
 	@echo "make table5    reproduce Table 5 at mini scale: results/mini/tables/table5.md"
+	@echo "make report    build the site of results/published: site/index.html"
 	@echo "make vbench-env install VBench into an environment of its own, .venv-vbench"
 	@echo "make test      run the tests"
 	@echo "make regress   reproduce Table 5 and hold it against the published numbers"
@@ -47,6 +48,9 @@ $(LAB): | $(MAIN)
 
 table5: $(MAIN)
 	$(BIN)/snakemake --cores $(CORES) table5
+
+report: $(MAIN)
+	$(BIN)/python -m repro report --out site
 
 vbench-env: $(VBENCH)
 

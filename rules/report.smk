@@ -88,3 +88,21 @@ rule publish:
     shell:
         "(python -m repro publish --results {params.results:q} --out {params.out:q}"
         " && python -m repro readme) > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        expand(
+            "results/published/{scale}/tables",
+            scale=glob_wildcards("results/published/{scale}/tables/{table}.md").scale,
+        ),
+    output:
+        directory("site"),
+    log:
+        f"{OUT}/logs/report.log",
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "build the site of what is published"
+    shell:
+        "python -m repro report --out {output:q} > {log:q} 2>&1"

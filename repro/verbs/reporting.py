@@ -155,6 +155,19 @@ def regress(
 
 
 @app.command()
+def report(
+    published: Annotated[Path, typer.Option(help="folder of published results, one folder a scale")] = Path(
+        "results/published"
+    ),
+    out: Annotated[Path, typer.Option(help="folder of the site; an older report there is replaced")] = Path("site"),
+):
+    """Build the report: a site to browse from the file system, with the record behind every number."""
+    from repro.reporting.site.build import build
+
+    typer.echo(f"open {build(published, out)}")
+
+
+@app.command()
 def readme():
     """Write the generated tables between the markers of README.md."""
     from repro.reporting.readme import update
