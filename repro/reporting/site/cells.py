@@ -8,7 +8,7 @@ import pandas as pd
 from repro.config import CONFIG_DIR, load_runs
 from repro.reporting import paper, tables
 from repro.reporting.notes import NAMES
-from repro.reporting.render import significant, signed, with_range
+from repro.reporting.render import signed, significant, with_range
 from repro.reporting.site.provenance import Entry, Index
 from repro.reporting.speed import METRICS, PRINTED_AS
 
