@@ -1,5 +1,8 @@
 """Shared fixtures: the smoke profile and untrained models of its size (plumbing, never quality)."""
 
+import os
+import shutil
+
 import pytest
 import torch
 
@@ -33,3 +36,17 @@ def untrained(smoke):
 def text(smoke):
     shape = (2, smoke.dit.text_tokens, smoke.dit.text_dim)
     return torch.randn(shape, generator=generator_for(0, 2))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; skips where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test installs it")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no Chromium here: apt-get install chromium-headless-shell, or set CHROMIUM to its path")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -27,9 +27,9 @@ def markdown(text: str) -> str:
 
 
 def scrolling(html: str) -> str:
-    """Every table in a box that scrolls by itself and that the keyboard reaches; verdicts in it marked."""
-    html = re.sub(r"<table\b", '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table', html)
-    html = html.replace("</table>", "</table></div>")
+    """Tables in boxes that scroll by themselves and that the keyboard reaches, as code is; verdicts marked."""
+    html = re.sub(r"<table\b", '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table', html)
+    html = html.replace("</table>", "</table></div>").replace("<pre>", '<pre tabindex="0">')
     # Cells of the tables' own style carry their alignment.
     return re.sub(r"<td([^>]*)>([^<]{1,40})</td>", _marked, html)
 
