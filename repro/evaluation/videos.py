@@ -12,6 +12,7 @@ from repro.config import Profile, Run, System
 from repro.evaluation.sampling import to_uint8
 from repro.evaluation.sources import clip_source
 from repro.files import write_atomic, write_text
+from repro.reporting.records import code_hash
 from repro.training.data import split_scenes
 
 EVERY = 3
@@ -41,7 +42,16 @@ def animate(clips: dict[str, np.ndarray], fps: float, path: Path) -> Path:
     milliseconds = round(1000 * EVERY / fps)
 
     def write(temporary: Path) -> None:
-        pages[0].save(temporary, format="GIF", save_all=True, append_images=pages[1:], duration=milliseconds, loop=0)
+        about = f"synthetic video: {', '.join(names)}; code {code_hash()}"
+        pages[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=pages[1:],
+            duration=milliseconds,
+            loop=0,
+            comment=about.encode(),
+        )
 
     return write_atomic(path, write)
 

@@ -1,6 +1,7 @@
 """A video file from prompts: frames are written as their chunk is decoded, prompts may change between chunks."""
 
 import csv
+import json
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from repro.files import write_atomic
 from repro.generation.noise import prompt_noise
 from repro.generation.studio import Studio
 from repro.geometry import Geometry
+from repro.reporting.records import code_hash
 
 
 class Cue(NamedTuple):
@@ -68,13 +70,18 @@ def cue_of_chunk(cues: Sequence[Cue], geometry: Geometry, chunk: int) -> int:
 
 
 class Writer:
-    """H.264 in MP4, frames as they come; `crf` from 18, hardly a loss, to 51."""
+    """H.264 in MP4, frames as they come; `crf` from 18, hardly a loss, to 51.
 
-    def __init__(self, path: Path, geometry: Geometry, scale: int, crf: int = 18):
+    The file says that it is synthetic and which code made it, and what `about` adds, as JSON in its comment.
+    """
+
+    def __init__(self, path: Path, geometry: Geometry, scale: int, crf: int = 18, about: dict | None = None):
         import av
 
         self.av, self.scale = av, scale
         self.container = av.open(str(path), "w", format="mp4")
+        said = {"synthetic": True, "code": code_hash()} | (about or {})
+        self.container.metadata["comment"] = json.dumps(said, ensure_ascii=False)
         self.stream = self.container.add_stream("libx264", rate=Fraction(geometry.fps))
         self.stream.width, self.stream.height = geometry.width * scale, geometry.height * scale
         self.stream.pix_fmt, self.stream.options = "yuv420p", {"crf": str(crf)}
@@ -109,8 +116,10 @@ def film(
             f"prompt at {late[0].second} s comes after the video's end, {geometry.frames / geometry.fps:.1f} s"
         )
 
+    about = {"prompts": cues, "seed": seed, "scale": studio.scale.name, "run": studio.run.model_dump(mode="json")}
+
     def write(temporary: Path) -> None:
-        writer = Writer(temporary, geometry, scale)
+        writer = Writer(temporary, geometry, scale, about=about)
         with Progress() as progress:
             task = progress.add_task("chunks", total=geometry.chunks)
 

@@ -1,5 +1,7 @@
 """Videos from prompts: their length, when a prompt changes, and what is refused."""
 
+import json
+
 import av
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from repro.config import ROOT, load_profile, load_runs
 from repro.errors import ReproError
 from repro.generation.film import Cue, cue_of_chunk, film, frames_for, read_cues
 from repro.generation.studio import open_world
+from repro.reporting.records import code_hash
 
 CHECKPOINTS = ROOT / "results" / "published" / "mini" / "checkpoints"
 MINI = load_profile("mini")
@@ -78,3 +81,12 @@ def test_what_cannot_be_made_leaves_no_file(tmp_path, cues, name, message):
     with pytest.raises(ReproError, match=message):
         made(tmp_path, name, cues)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_video_says_that_it_is_synthetic_and_how_it_was_made(tmp_path):
+    made(tmp_path, "a.mp4", [Cue(0, ONE)], frames=9)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        said = json.loads(container.metadata["comment"])
+    assert said["synthetic"] is True and said["code"] == code_hash()
+    assert said["prompts"] == [[0, ONE]] and said["seed"] == 0 and said["scale"] == "mini"
+    assert said["run"]["student"] == "diagonal" and said["run"]["schedule"] == "2"

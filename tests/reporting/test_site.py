@@ -25,6 +25,7 @@ PARTS = (
     "mini/notebooks/table2.ipynb",
     "mini/videos/README.md",
     "mini/videos/*.gif",
+    "mini/checkpoints/tiny.safetensors",
     "wan-h100/tables/*",
     "wan-h100/speed/*.json",
 )
@@ -146,6 +147,13 @@ def test_the_paper_s_numbers_stand_alone_where_nothing_is_published():
     grid = cells.paper_only("table6")
     said = [c for c in grid.cells.values() if c.paper]
     assert said and all(c.ours is None and c.verdict.word == cells.NOT_MEASURED for c in said)
+
+
+def test_checkpoints_are_listed_with_hash_and_size(pages, published):
+    text = next(path for path in pages if path.name == "models.html").read_text()
+    listed = (PUBLISHED / "mini/checkpoints/SHA256SUMS").read_text()
+    digest = next(line.split()[0] for line in listed.splitlines() if line.endswith("tiny.safetensors"))
+    assert digest in text and "psnr_db" in text
 
 
 def test_claims_become_the_scorecard(published, tmp_path):

@@ -17,6 +17,8 @@ PAGES = (
     "records/mini/runs/self_4444444/quality.html",
     "records/index.html",
     "gallery.html",
+    "models.html",
+    "ethics.html",
 )
 pytestmark = pytest.mark.slow
 

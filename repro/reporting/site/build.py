@@ -13,10 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.progress import track
 
-from repro.config import CONFIG_DIR
+from repro.config import CONFIG_DIR, ROOT
 from repro.errors import ReproError
 from repro.reporting.notes import reading
-from repro.reporting.site import cells, gallery, markup, provenance
+from repro.reporting.site import cells, gallery, markup, models, provenance
 from repro.reporting.site.provenance import Index
 
 MARKER = ".repro-report"
@@ -104,7 +104,7 @@ class Site:
         hrefs = {f"notebooks/{index.folder.name}/{p.stem}.html" for p in related}
         return {
             "scale": index.folder.name,
-            "reading": reading(index.profile or index.folder.name),
+            "reading": reading(index.profile) if index.profile else "",
             "caption": caption,
             "grid": grid,
             # A grid says all that the published table says, and where it comes from.
@@ -169,12 +169,14 @@ def _write(site: Site) -> None:
         link = site.page(href, "table.html", section["caption"], sections=[section], left=None, bars=bars)
         studies.append(Link(name.replace("_", " "), link.href, section["caption"]))
     _gallery(site, everything)
+    site.page("models.html", "models.html", "Models", cards=_document("models"), checkpoints=_checkpoints(everything))
+    site.page("ethics.html", "document.html", "Ethics and provenance", body=_document("ethics"))
     site.page("records/index.html", "listing.html", "Records", links=records)
     site.page(
         "index.html",
         "index.html",
         "Diagonal Distillation, reproduced",
-        scales={n: reading(i.profile or n) for n, i in of_scale.items()},
+        scales={n: reading(i.profile) for n, i in of_scale.items() if i.profile},
         score=scorecard(everything),
         tables=tables,
         studies=studies,
@@ -192,6 +194,16 @@ def _studies(everything: list[Index]) -> Iterator[tuple[str, Index]]:
     ]
     order = {name: place for place, name in enumerate(LEADING)}
     yield from sorted(found, key=lambda pair: order.get(pair[0], len(order)))
+
+
+def _document(name: str) -> Markup:
+    """A document of docs/ as HTML."""
+    return Markup(markup.markdown((ROOT / "docs" / f"{name}.md").read_text()))
+
+
+def _checkpoints(everything: list[Index]) -> dict[str, list[models.Checkpoint]]:
+    found = {i.folder.name: models.checkpoints(i.folder / "checkpoints") for i in everything}
+    return {scale: of_scale for scale, of_scale in found.items() if of_scale}
 
 
 def _belongs(path: Path, name: str) -> bool:
