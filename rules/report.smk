@@ -11,7 +11,10 @@ rule table:
         "config/paper_tables.csv",
     output:
         f"{OUT}/metrics.csv",
-        table_files(5),
+        [
+            report(f, category="Tables") if f.endswith(".html") else f
+            for f in table_files(5)
+        ],
     log:
         f"{OUT}/logs/table5.log",
     conda:
@@ -97,7 +100,7 @@ rule report:
             scale=glob_wildcards("results/published/{scale}/tables/{table}.md").scale,
         ),
     output:
-        directory("site"),
+        report(directory("site"), htmlindex="index.html", category="Report"),
     log:
         f"{OUT}/logs/report.log",
     conda:

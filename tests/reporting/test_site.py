@@ -163,9 +163,10 @@ def test_claims_become_the_scorecard(published, tmp_path):
     (tables / "claims.md").write_text(
         "**Claims**\n\n| Claim | Verdict |\n|:--|:--|\n| one | reproduced |\n\n- A note.\n"
     )
+    (tables / "scorecard.md").write_text("**By verdict**\n\n| All |\n|:--|\n| 3 |\n\n- See mini/tables/claims.md.\n")
     index = build(copy, tmp_path / "site").read_text()
     assert "2 reproduced" in index and "1 contradicted" in index
-    assert 'href="studies/mini/claims.html"' in index
+    assert '<a href="studies/mini/claims.html">mini/tables/claims.md</a>' in index
     assert '<span class="verdict good">reproduced</span>' in (tmp_path / "site/studies/mini/claims.html").read_text()
 
 

@@ -1,5 +1,6 @@
 """The report: a static site of results/published that needs neither a network nor a server."""
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from repro.reporting.site.provenance import Index
 MARKER = ".repro-report"
 """Says that a folder is a report and may be replaced by the next one."""
 PAPER_TABLES = tuple(f"table{n}" for n in range(1, 10))
-LEADING = ("claims", "audit")
+LEADING = ("scorecard", "claims", "audit")
 """Studies listed before all others where they are published."""
 REMEDY = "publish results first (snakemake publish), or restore them with `git checkout results/published`"
 
@@ -108,7 +109,13 @@ class Site:
             "caption": caption,
             "grid": grid,
             # A grid says all that the published table says, and where it comes from.
-            "rest": Markup(markup.markdown(rest if grid and name in PAPER_TABLES else f"{table}\n\n{rest}")),
+            "rest": Markup(
+                _linked(
+                    markup.markdown(rest if grid and name in PAPER_TABLES else f"{table}\n\n{rest}"),
+                    self.published,
+                    "../" if name in PAPER_TABLES else "../../",
+                )
+            ),
             "files": [self.copy(p) for p in sorted(path.parent.glob(f"{name}*.csv")) if _belongs(p, name)],
             "notebooks": [n for n in notebooks if n.href in hrefs],
             "sources": [f for f in index.files if name in (f.stem, *f.parts)],
@@ -166,8 +173,10 @@ def _write(site: Site) -> None:
         section = site.section(name, index, notebooks)
         bars = site.bars(index) if name == "ladder" else []
         href = f"studies/{index.folder.name}/{name}.html"
-        link = site.page(href, "table.html", section["caption"], sections=[section], left=None, bars=bars)
-        studies.append(Link(name.replace("_", " "), link.href, section["caption"]))
+        link = site.page(
+            href, "table.html", name.replace("_", " ").capitalize(), sections=[section], left=None, bars=bars
+        )
+        studies.append(Link(link.title, link.href, section["caption"]))
     _gallery(site, everything)
     site.page("models.html", "models.html", "Models", cards=_document("models"), checkpoints=_checkpoints(everything))
     site.page("ethics.html", "document.html", "Ethics and provenance", body=_document("ethics"))
@@ -178,6 +187,11 @@ def _write(site: Site) -> None:
         "Diagonal Distillation, reproduced",
         scales={n: reading(i.profile) for n, i in of_scale.items() if i.profile},
         score=scorecard(everything),
+        summaries=[
+            Markup(_linked(markup.markdown(p.read_text()), site.published, ""))
+            for i in everything
+            if (p := i.folder / "tables" / "scorecard.md").is_file()
+        ],
         tables=tables,
         studies=studies,
         notebooks=notebooks,
@@ -194,6 +208,19 @@ def _studies(everything: list[Index]) -> Iterator[tuple[str, Index]]:
     ]
     order = {name: place for place, name in enumerate(LEADING)}
     yield from sorted(found, key=lambda pair: order.get(pair[0], len(order)))
+
+
+def _linked(html: str, published: Path, root: str) -> str:
+    """Published tables that a text names, `<scale>/tables/<name>.md`, as links to their pages."""
+
+    def link(match: re.Match) -> str:
+        scale, name = match.groups()
+        if not (published / match.group()).is_file():
+            return match.group()
+        page = f"tables/{name}.html" if name in PAPER_TABLES else f"studies/{scale}/{name}.html"
+        return f'<a href="{root}{page}">{match.group()}</a>'
+
+    return re.sub(r"([\w-]+)/tables/(\w+)\.md", link, html)
 
 
 def _document(name: str) -> Markup:
@@ -244,10 +271,10 @@ class Score:
 def scorecard(everything: list[Index]) -> list[Score]:
     """Verdicts by table and scale: of the claims where they are published, else of all comparisons."""
     found = []
+    told = any((i.folder / "tables" / "claims.csv").is_file() for i in everything)
     for index in everything:
         folder = index.folder / "tables"
-        claims = folder / "claims.csv"
-        for path in [claims] if claims.is_file() else sorted(folder.glob("*.csv")):
+        for path in sorted(folder.glob("claims.csv" if told else "*.csv")):
             frame = pd.read_csv(path)
             owner = next((p.stem for p in folder.glob("*.md") if _belongs(path, p.stem)), None)
             if "verdict" not in frame or owner is None:

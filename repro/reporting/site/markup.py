@@ -6,8 +6,8 @@ from pathlib import Path
 from repro.errors import ReproError
 
 VERDICTS = {
-    "good": ("reproduced", "met", "held", "holds", "consistent"),
-    "bad": ("contradicted", "missed", "violated", "inconsistent", "misprint"),
+    "good": ("reproduced", "met", "held", "holds", "consistent", "within rounding"),
+    "bad": ("contradicted", "missed", "violated", "inconsistent", "misprint", "not within rounding"),
     "open": ("unresolved", "open", "one seed", "no claim", "not measured", "free", "ambiguous"),
 }
 """Class of a verdict → the words that the tables use."""
