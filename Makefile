@@ -71,6 +71,8 @@ lint: $(DEV)
 	$(BIN)/snakemake --lint
 
 lab: $(LAB)
+	# A click on notebooks/*.py opens a notebook.
+	$(BIN)/jupytext-config --settings-file $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json set-default-viewer python
 	$(BIN)/jupyter lab notebooks
 
 schemas: $(MAIN)
