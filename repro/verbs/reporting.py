@@ -112,6 +112,14 @@ def validity_table(
 
 
 @app.command()
+def audit(out: Annotated[Path, typer.Option(help="folder for tables/audit.{csv,md,html,tex}")]):
+    """The paper's printed numbers against one another: every relation of config/audit.csv, recomputed."""
+    from repro.reporting.audit import build, counts
+
+    typer.echo(counts(build(out)))
+
+
+@app.command()
 def notebook(
     source: Annotated[Path, typer.Argument(help="percent-format notebook, such as notebooks/table5.py")],
     out: Annotated[Path, typer.Option(help="executed notebook, .ipynb")],
