@@ -62,7 +62,13 @@ def pace() -> Figure:
         axis.errorbar(x, middle, yerr=reach, fmt=marker, label=mode.capitalize(), capsize=2)
         if mode == "diagonal":
             for place, text in enumerate(labels):  # labels of equal steps would lie on one another
-                axis.annotate(text, (x[place], middle[place]), xytext=(5, -9 if place % 2 else 4), textcoords="offset points", fontsize=7)
+                axis.annotate(
+                    text,
+                    (x[place], middle[place]),
+                    xytext=(5, -9 if place % 2 else 4),
+                    textcoords="offset points",
+                    fontsize=7,
+                )
     axis.set(xlabel="steps of a video (7 chunks)", ylabel="81 frames / printed throughput, s")
     axis.set_ylim(bottom=0)
     axis.legend()

@@ -27,7 +27,19 @@ SHEETS = {"text": "paper_text.csv", "study": f"{FOLDER.name}/paper.csv"}
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
-COUNTED = ("chunks", "frames", "steps", "entries", "forwards", "methods", "people", "votes", "values", "prompts", "rank")
+COUNTED = (
+    "chunks",
+    "frames",
+    "steps",
+    "entries",
+    "forwards",
+    "methods",
+    "people",
+    "votes",
+    "values",
+    "prompts",
+    "rank",
+)
 """Units of what is counted: a printed 7 is seven."""
 
 
