@@ -12,6 +12,18 @@ def sheet_files(name, *more):
     ]
 
 
+def published_evidence():
+    """Published scores and records that a claim may rest on: new ones judge it anew."""
+    parts = (
+        "mini/runs/*/scores.csv",
+        "wan-h100/speed/*.json",
+        "mini/long/**/*.*",
+        "mini/search/*.*",
+    )
+    folder = Path(PUBLISHED_RESULTS)
+    return sorted(str(path) for part in parts for path in folder.glob(part))
+
+
 rule audit_table:
     input:
         "config/audit.csv",
@@ -54,3 +66,67 @@ rule audit_notebook:
 rule audit:
     input:
         sheet_files("audit"),
+
+
+rule claims_table:
+    input:
+        "config/claims.csv",
+        "config/paper_tables.csv",
+        "config/paper_text.csv",
+        published_evidence(),
+    output:
+        sheet_files("claims", "_parts.csv")[:-1],
+        multiext(f"{PAPER}/tables/scorecard", ".md", ".html", ".tex"),
+    log:
+        f"{PAPER}/logs/claims.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        published=PUBLISHED_RESULTS,
+        out=PAPER,
+    message:
+        "hold the paper's claims against what was published"
+    shell:
+        "python -m repro claims --published {params.published} --out {params.out:q} > {log:q} 2>&1"
+
+
+rule claims_notebook:
+    input:
+        rules.claims_table.output,
+        source="notebooks/claims.py",
+    output:
+        sheet_files("claims")[-1],
+    log:
+        f"{PAPER}/logs/notebook_claims.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        results=PAPER,
+    message:
+        "run notebooks/claims.py"
+    shell:
+        "python -m repro notebook {input.source} --out {output:q}"
+        " --parameter results={params.results:q} > {log:q} 2>&1"
+
+
+rule claims:
+    input:
+        sheet_files("claims", "_parts.csv"),
+
+
+rule publish_paper:
+    input:
+        sheet_files("audit"),
+        sheet_files("claims", "_parts.csv"),
+    log:
+        f"{PAPER}/logs/publish.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        results=PAPER,
+        out=f"{PUBLISHED_RESULTS}/paper",
+    message:
+        "copy the audit and the claims to {params.out}, and update the README"
+    shell:
+        "(python -m repro publish --results {params.results:q} --out {params.out:q} --kind paper"
+        " && python -m repro readme) > {log:q} 2>&1"

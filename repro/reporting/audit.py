@@ -103,7 +103,7 @@ def check(relation: Relation, sheet: Sheet) -> list[Check]:
         result = WITHIN if possible(left.value, relation.sign, right.value) else OUTSIDE
         found.append(Check(relation, name, left.value, right.value, right.printed or _span(right.value), result))
     results = {c.result for c in found}
-    if relation.kind == "holds" and OUTSIDE in results or relation.kind == "misprint" and OUTSIDE not in results:
+    if (relation.kind == "holds" and OUTSIDE in results) or (relation.kind == "misprint" and OUTSIDE not in results):
         raise ReproError(
             f"{NAME}.csv, relation {relation.relation!r} is classed {relation.kind!r}, but the numbers are "
             f"{' and '.join(sorted(results))}: class it anew"

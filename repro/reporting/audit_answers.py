@@ -26,8 +26,8 @@ def speedup(checks: list[Check]) -> str:
     (fps,), (figure,) = _of(checks, "headline_is_latency"), _of(checks, "speedup_of_figure1")
     (latency,), (first,) = _of(checks, "speedup_1_88"), _of(checks, "first_frame_of_self")
     return (
-        f"{fps.printed} is a ratio of first-frame latencies; by throughput it is {_range(fps)}. Over Self-Forcing it is "
-        f"{_range(latency)} by first-frame latency and {_range(figure)} by throughput, where the text says "
+        f"{fps.printed} is a ratio of first-frame latencies; by throughput it is {_range(fps)}. Over Self-Forcing it "
+        f"is {_range(latency)} by first-frame latency and {_range(figure)} by throughput, where the text says "
         f"{figure.printed} and {_of(checks, 'speedup_in_latency')[0].printed}. The first of these holds a first chunk "
         f"against {first.printed} s of a chunk in full flight; a first chunk would take {_range(first)} s."
     )

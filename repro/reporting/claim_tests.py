@@ -11,7 +11,18 @@ from repro.errors import ReproError
 from repro.evaluation.statistics import holm, verdict
 from repro.reporting import comparisons, long_video, printed, records, search, speed
 from repro.reporting.ablations import MOTION, REAL
-from repro.reporting.claims import CONTRADICTED, ONE_SEED, REPRODUCED, UNRESOLVED, Claim, Judged, Part, formula_of, load
+from repro.reporting.claims import (
+    CONTRADICTED,
+    ONE_SEED,
+    REPRODUCED,
+    UNRESOLVED,
+    Claim,
+    Judged,
+    Part,
+    expected,
+    formula_of,
+    load,
+)
 from repro.reporting.gather import read_scores
 from repro.reporting.printed import Interval, Sheet
 
@@ -69,7 +80,7 @@ def judge(
     """Every claim with its comparisons; p values of scores are Holm-adjusted over all of them."""
     found, sheet, claims = Published(published, profile), printed.load(config_dir), load(config_dir)
     settings = evaluation or load_profile(profile, config_dir).evaluation
-    size = sum(len(c.split) * len(c.metrics.split()) for c in claims if c.test == "paired")
+    size = len(expected(claims))
     draws = comparisons.resamples(settings.bootstrap, size)
     judged = []
     for claim in claims:
@@ -106,9 +117,7 @@ def paired(claim: Claim, found: Published, draws: int, seed: int) -> list[Part]:
             scale = found.real_motion if metric == MOTION else 1.0
             values = {r: t.assign(**{metric: t[metric] / scale}) for r, t in scores.items()}
             told = comparisons.paired(values, first, second, metric, draws, seed, claim.margin)
-            part.value, part.low, part.high, part.n, part.p = (
-                told[k] for k in ("difference", "low", "high", "n", "p")
-            )
+            part.value, part.low, part.high, part.n, part.p = (told[k] for k in ("difference", "low", "high", "n", "p"))
             part.seeds = len(set(scores[first]["seed"]) & set(scores[second]["seed"]))
             part.verdict = ONE_SEED
     return parts
@@ -123,8 +132,11 @@ def adjust(parts: list[Part]) -> None:
     tested = [p for p in parts if p.seeds > 1]
     if not tested:
         return
-    for part, p_holm in zip(tested, holm([p.p for p in tested]), strict=True):
-        part.p_holm = float(p_holm)
+    # Two claims may rest on one comparison, which is then one test.
+    distinct = {(p.what, p.claim.margin): p.p for p in tested}
+    adjusted = dict(zip(distinct, holm(list(distinct.values())), strict=True))
+    for part in tested:
+        part.p_holm = float(adjusted[part.what, part.claim.margin])
         part.verdict = verdict(part.value + part.claim.margin, part.p_holm)
 
 

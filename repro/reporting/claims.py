@@ -46,10 +46,10 @@ NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 class Claim(Section):
     """One row of `claims.csv`.
 
-    `paired`: mean scores of runs `first:second`, same prompts and seeds, in percentage points. `ratio` and `value`: medians
-    of records in `shown`'s folder. `linear`: largest departure from a straight line over the window, a share of the range.
-    `drift`: slope of a long video's measure in points a minute; `rolled`: difference of two systems' means over time.
-    `front` and `monotone`: of the schedule search. `none`: nothing here can measure it; `missing` says what would.
+    `paired`: mean scores of runs `first:second`, same prompts and seeds, in percentage points. `ratio` and `value`:
+    medians in the folder `records`. `linear`: largest departure from a straight line over the window, a share of the
+    range. `drift`: slope of a long video's measure in points a minute; `rolled`: difference of two systems' means over
+    time. `front` and `monotone`: of the schedule search. `none`: not measurable here; `missing` says what would do it.
     """
 
     claim: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -138,7 +138,7 @@ class Judged:
         """The comparison furthest from the claim among those with its verdict."""
         mine = [p for p in self.parts if p.verdict == self.verdict]
         upward = self.claim.expectation not in ("at most", "falls")
-        return min(mine, key=lambda p: (np.nan_to_num(p.value) if upward else -np.nan_to_num(p.value)))
+        return min(mine, key=lambda p: np.nan_to_num(p.value) if upward else -np.nan_to_num(p.value))
 
     @property
     def missing(self) -> str:
@@ -260,16 +260,17 @@ def listed(judged: list[Judged], sheet: Sheet) -> render.Section:
 
 
 def notes(judged: list[Judged]) -> tuple[str, ...]:
-    tested = sum(np.isfinite(p.p_holm) for j in judged for p in j.parts if j.claim.test == "paired")
+    paired = [p for j in judged for p in j.parts if j.claim.test == "paired"]
+    tested = len({(p.what, p.claim.margin) for p in paired if np.isfinite(p.p_holm)})
     return (
         *(f"{t[0].upper()}{t[1:]}." for t in map(reading, ("mini", "wan"))),
         "reproduced: every comparison agrees; contradicted: at least one speaks against it; unresolved: an interval "
         "holds both; one seed: a row was trained once, which decides nothing; not measured: a named part is missing.",
-        f"Scores: paired differences over the same prompts and training seeds, percentage points [95% cluster bootstrap "
-        f"interval]; p values Holm-adjusted over all {tested} of them. No worse: by less than the margin in "
+        "Scores: paired differences over the same prompts and training seeds, percentage points [95% cluster "
+        f"bootstrap interval]; p values Holm-adjusted over all {tested} of them. No worse: by less than the margin in "
         "config/claims.csv. Of several comparisons the one furthest from the claim is shown; claims_parts.csv has all.",
-        "Times and memory: medians [quartiles] on the device of the records; a ratio's range divides opposite quartiles. "
-        "Weights were random there: no quality at paper scale was measured.",
+        "Times and memory: medians [quartiles] on the device of the records; a ratio's range divides opposite "
+        "quartiles. Weights were random there: no quality at paper scale was measured.",
     )
 
 
@@ -292,5 +293,11 @@ def scorecard(judged: list[Judged]) -> Document:
 
     return Document(
         (counted(judged),),
-        (told(CONTRADICTED), told(REPRODUCED), "Claim by claim: results/published/paper/tables/claims.md."),
+        (
+            told(CONTRADICTED),
+            told(REPRODUCED),
+            "mini: quality in a small world, where direction and not value is compared; wan: time and memory at the "
+            "paper's scale, with this repository's engine and random weights; people: needs a survey.",
+            "Claim by claim: results/published/paper/tables/claims.md. The paper's own numbers: audit.md beside it.",
+        ),
     )

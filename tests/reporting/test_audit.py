@@ -103,7 +103,7 @@ def test_a_half_relation_is_refused(tmp_path):
     (tmp_path / "audit.csv").write_text(
         "relation,kind,where,statement,over,recomputed,sign,printed,note\nr,holds,w,s,,1,,,\n"
     )
-    with pytest.raises(ReproError, match="line 2.*go together"):
+    with pytest.raises(ReproError, match=r"line 2.*go together"):
         audit.load(tmp_path)
 
 
