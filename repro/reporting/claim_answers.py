@@ -67,5 +67,5 @@ def forest(parts: pd.DataFrame) -> Figure:
     axis.set_yticks(range(len(rows)), rows["what"], fontsize=6)
     axis.set_xlabel("first − second, percentage points")
     axis.margins(y=0.01)
-    axis.legend(loc="lower right")
+    axis.legend(loc="upper left")
     return figure
