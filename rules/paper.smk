@@ -1,27 +1,5 @@
 # The paper's own numbers (audit), and what was found of its claims (claims), from config/ and results/published/.
 # They depend on no profile, so that their results have a folder of their own.
-PAPER = f"{config['results']}/paper"
-PUBLISHED_RESULTS = "results/published"
-
-
-def sheet_files(name, *more):
-    """Table and notebook of `audit` or `claims`."""
-    return [
-        *multiext(f"{PAPER}/tables/{name}", ".csv", *more, ".md", ".html", ".tex"),
-        f"{PAPER}/notebooks/{name}.ipynb",
-    ]
-
-
-def published_evidence():
-    """Published scores and records that a claim may rest on: new ones judge it anew."""
-    parts = (
-        "mini/runs/*/scores.csv",
-        "wan-h100/speed/*.json",
-        "mini/long/**/*.*",
-        "mini/search/*.*",
-    )
-    folder = Path(PUBLISHED_RESULTS)
-    return sorted(str(path) for part in parts for path in folder.glob(part))
 
 
 rule audit_table:
@@ -37,7 +15,7 @@ rule audit_table:
     conda:
         "../envs/cpu.yaml"
     params:
-        out=PAPER,
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "recompute the paper's relations"
     shell:
@@ -55,7 +33,7 @@ rule audit_notebook:
     conda:
         "../envs/cpu.yaml"
     params:
-        results=PAPER,
+        results=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "run notebooks/audit.py"
     shell:
@@ -82,12 +60,11 @@ rule claims_table:
     conda:
         "../envs/cpu.yaml"
     params:
-        published=PUBLISHED_RESULTS,
-        out=PAPER,
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "hold the paper's claims against what was published"
     shell:
-        "python -m repro claims --published {params.published} --out {params.out:q} > {log:q} 2>&1"
+        "python -m repro claims --out {params.out:q} > {log:q} 2>&1"
 
 
 rule claims_notebook:
@@ -101,7 +78,7 @@ rule claims_notebook:
     conda:
         "../envs/cpu.yaml"
     params:
-        results=PAPER,
+        results=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "run notebooks/claims.py"
     shell:
@@ -123,8 +100,8 @@ rule publish_paper:
     conda:
         "../envs/cpu.yaml"
     params:
-        results=PAPER,
-        out=f"{PUBLISHED_RESULTS}/paper",
+        results=lambda wildcards, input: os.path.dirname(os.path.dirname(input[0])),
+        out="results/published/paper",
     message:
         "copy the audit and the claims to {params.out}, and update the README"
     shell:

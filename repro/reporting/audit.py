@@ -139,7 +139,7 @@ def _span(interval: Interval) -> str:
 
 
 def _shown(checks: list[Check]) -> list[tuple[str, ...]]:
-    """Lines of one relation: all that are outside and, where nothing is, how many are within."""
+    """Lines of one relation: the first check that is outside, and how many are within; the CSV has every check."""
     relation = checks[0].relation
     head = (relation.statement, relation.where)
     said = relation.note or ""
@@ -148,14 +148,14 @@ def _shown(checks: list[Check]) -> list[tuple[str, ...]]:
     if len(checks) == 1:
         c = checks[0]
         return [(*head, _span(c.left), f"{relation.sign} {c.printed}", c.result, said)]
-    outside = [c for c in checks if c.result == OUTSIDE]
-    lines = [
-        (*head, f"{_span(c.left)} ({c.name.replace('.', ' ')})", f"{relation.sign} {c.printed}", OUTSIDE, said)
-        for c in outside
-    ]
-    inside = len(checks) - len(outside)
-    if inside:
-        lines.append((*head, f"{inside} of {len(checks)} checks", relation.sign, WITHIN, said if not outside else ""))
+    outside, lines = [c for c in checks if c.result == OUTSIDE], []
+    if outside:
+        c, more = outside[0], f", and {len(outside) - 1} more" if len(outside) > 1 else ""
+        of = f"{_span(c.left)} ({c.name.replace('.', ' ').replace('_', ' ')}{more})"
+        lines.append((*head, of, f"{relation.sign} {c.printed}", f"{len(outside)} {OUTSIDE}", said))
+    if inside := len(checks) - len(outside):
+        told = "" if outside else said
+        lines.append((*head, f"{inside} of {len(checks)} checks", relation.sign, f"{inside} {WITHIN}", told))
     return lines
 
 
