@@ -44,7 +44,7 @@ for number in ABLATIONS:
         input:
             lambda wildcards, number=number: ablation_inputs(number),
             "config/paper_tables.csv",
-            "config/ablation_claims.csv",
+            "config/claims.csv",
         output:
             ablation_files(number)[:-1],
         log:

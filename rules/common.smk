@@ -241,6 +241,26 @@ def headroom_files():
     ]
 
 
+def sheet_files(name, *more):
+    """Table and notebook of `audit` or `claims`."""
+    return [
+        *multiext(f"{PAPER}/tables/{name}", ".csv", *more, ".md", ".html", ".tex"),
+        f"{PAPER}/notebooks/{name}.ipynb",
+    ]
+
+
+def published_evidence():
+    """Published scores and records that a claim may rest on: new ones judge it anew."""
+    parts = (
+        "mini/runs/*/scores.csv",
+        "wan-h100/speed/*.json",
+        "mini/long/**/*.*",
+        "mini/search/*.*",
+    )
+    folder = Path("results/published")
+    return sorted(str(path) for part in parts for path in folder.glob(part))
+
+
 def validity_files():
     """What the target `validity` asks for."""
     return [
@@ -286,6 +306,7 @@ OUT = f"{config['results']}/{PROFILE.name}{SUFFIX}"
 TRAIN = config["train"] or (PROFILE.name == "smoke" and not config["checkpoints"])
 SHIPPED = f"results/published/{PROFILE.name}/checkpoints"
 CHECKPOINTS = config["checkpoints"] or (f"{OUT}/checkpoints" if TRAIN else SHIPPED)
+PAPER = f"{config['results']}/paper"
 check_writable(Path(OUT))
 WEIGHTS = config["weights"]
 if WEIGHTS and not TIMED_ONLY:

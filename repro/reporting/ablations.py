@@ -3,17 +3,15 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
-from pydantic import Field
 
-from repro.config import CONFIG_DIR, Profile, Run, load_rows, load_runs, runs_of
-from repro.config import Section as Row
+from repro.config import CONFIG_DIR, Profile, Run, load_runs, runs_of
 from repro.errors import ReproError
 from repro.evaluation.statistics import holm, verdict
 from repro.files import write_text
-from repro.reporting import comparisons, paper, records, render
+from repro.reporting import claims, comparisons, paper, records, render
+from repro.reporting.claims import ONE_SEED
 from repro.reporting.gather import one_value, read_scores
 from repro.reporting.notes import NAMES, reading
 from repro.reporting.render import Document, Section, signed, with_range
@@ -24,18 +22,8 @@ SCORES = ("temporal", "frame", "text", "total")
 MOTION = "motion_amplitude"
 MEASURES = (*SCORES, MOTION)
 
-
-NO_CLAIM, ONE_SEED = "no claim", "one seed"
-"""In the place of a verdict: what the paper does not claim, and what one training a row cannot decide."""
-
-
-class Claim(Row):
-    """One row of `ablation_claims.csv`: what the paper says of the reference against one row of a table."""
-
-    claim: str = Field(pattern=r"^table[29]:[a-z0-9_]+$")
-    metrics: str
-    expectation: Literal["better", "no worse"]
-    source: str
+NO_CLAIM = "no claim"
+"""In the place of a verdict on what the paper does not claim."""
 
 
 @dataclass(frozen=True)
@@ -107,23 +95,26 @@ def compare(
     others = [r for r, run in measured.runs.items() if r != spec.reference and run.sampler != "renderer"]
     pairs = [(other, spec.reference, other) for other in others]
     settings = profile.evaluation
+    claimed = claims.expected(claims.load(config_dir))
+
+    def claim(other: str, metric: str) -> claims.Claim | None:
+        return claimed.get((measured.runs[spec.reference].run_id, measured.runs[other].run_id, metric))
+
+    cells = [(other, metric) for other in others for metric in MEASURES]
+    margins = {(spec.reference, o, m): claim(o, m).margin for o, m in cells if claim(o, m)}
     found = comparisons.quality_pairs(
-        measured.scores, pairs, MEASURES, printed, settings.bootstrap, settings.seed
+        measured.scores, pairs, MEASURES, printed, settings.bootstrap, settings.seed, margins
     ).rename(columns={"schedule": "row"})
-    claims = load_rows(Path(config_dir) / "ablation_claims.csv", Claim, "claim")
-
-    def claimed(row: str, metric: str) -> str:
-        claim = claims.get(f"table{spec.number}:{row}")
-        return claim.expectation if claim and metric in claim.metrics.split() else NO_CLAIM
-
-    found["claim"] = [claimed(r, m) for r, m in zip(found["row"], found["metric"], strict=True)]
+    found["margin"] = [margins.get((spec.reference, *cell), 0.0) for cell in cells]
+    found["claim"] = [c.expectation if (c := claim(*cell)) else NO_CLAIM for cell in cells]
     found["seeds"] = [min(measured.seeds(spec.reference), measured.seeds(r)) for r in found["row"]]
     found["verdict"] = found["claim"].where(found["claim"] == NO_CLAIM, ONE_SEED)
     tested = (found["claim"] != NO_CLAIM) & (found["seeds"] > 1)
     found["p_holm"] = math.nan
     if tested.any():
         found.loc[tested, "p_holm"] = holm(found.loc[tested, "p"])
-        judged = zip(found.loc[tested, "difference"], found.loc[tested, "p_holm"], strict=True)
+        shifted = found["difference"] + found.pop("margin")
+        judged = zip(shifted[tested], found.loc[tested, "p_holm"], strict=True)
         found.loc[tested, "verdict"] = [verdict(d, p) for d, p in judged]
     return found
 
@@ -214,7 +205,8 @@ def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, pr
         "Motion: mean speed of the optical flow, in percent of that of the real clips of the same prompts. The paper "
         "prints no such number; its claim is that the flow loss makes clips move more (Figure 6).",
         f"Paired differences over the same prompts and seeds. Tested is what the paper claims "
-        f"(config/ablation_claims.csv), where both rows have several training seeds; p values Holm-adjusted over these "
+        f"(config/claims.csv; no worse: "
+        f"by less than its margin), where both rows have several training seeds; p values Holm-adjusted over these "
         f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing.",
         f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.",
     ]

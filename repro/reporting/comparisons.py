@@ -31,6 +31,26 @@ def resamples(requested: int, comparisons: int) -> int:
     return max(requested, math.ceil(4 * comparisons / ALPHA))
 
 
+Margins = Mapping[tuple[str, str, str], float]
+"""(first row, second row, metric) → percentage points by which the first may be worse and still be called no worse."""
+
+
+def paired(
+    scores: Mapping[str, pd.DataFrame], first: str, second: str, metric: str, n: int, seed: int, margin: float = 0.0
+) -> dict[str, float]:
+    """Difference first − second of a score (0 to 1) in percentage points: `difference`, `low`, `high`, `n`, `p`.
+
+    Only the training seeds that both rows have are compared. p is two-sided, of a difference that is minus the margin.
+    """
+    a, b = (scores[run][["seed", "prompt", metric]].rename(columns={metric: "value"}) for run in (first, second))
+    a, b = a[a["seed"].isin(b["seed"])], b[b["seed"].isin(a["seed"])]
+    # A stream of its own for each comparison: adding a row of runs.csv changes no other interval.
+    rng = np.random.default_rng([seed, *f"{first} {second} {metric}".encode()])
+    *shifted, p = paired_difference(a.assign(value=a["value"] + margin / PERCENT), b, n, rng)
+    difference, low, high = (PERCENT * x - margin for x in shifted)
+    return {"difference": difference, "low": low, "high": high, "n": len(a), "p": p}
+
+
 def quality_pairs(
     scores: Mapping[str, pd.DataFrame],
     pairs: list[Pair],
@@ -38,39 +58,31 @@ def quality_pairs(
     paper: Mapping[tuple[str, str], Cell],
     n: int,
     seed: int,
+    margins: Margins | None = None,
 ) -> pd.DataFrame:
     """Differences first − second in percentage points, one row a (schedule, metric).
 
-    `scores` holds, by run_id, one row a clip with the columns seed, prompt and every metric (0 to 1). Only the
-    training seeds that both rows of a pair have are compared.
+    `scores` holds, by run_id, one row a clip with the columns seed, prompt and every metric (0 to 1).
     p values are Holm-adjusted over all rows of the result.
     """
-    n = resamples(n, len(pairs) * len(metrics))
+    n, margins = resamples(n, len(pairs) * len(metrics)), margins or {}
     rows = []
     for schedule, first, second in pairs:
         for metric in metrics:
-            a, b = (
-                scores[run][["seed", "prompt", metric]].rename(columns={metric: "value"}) for run in (first, second)
-            )
-            a, b = a[a["seed"].isin(b["seed"])], b[b["seed"].isin(a["seed"])]
-            # A stream of its own for each comparison: adding a row of runs.csv changes no other interval.
-            rng = np.random.default_rng([seed, *f"{first} {second} {metric}".encode()])
-            difference, low, high, p = paired_difference(a, b, n, rng)
+            margin = margins.get((first, second, metric), 0.0)
             rows.append(
                 {
                     "schedule": schedule,
                     "metric": metric,
                     "paper_difference": _paper_difference(paper, first, second, metric),
-                    "difference": difference * PERCENT,
-                    "low": low * PERCENT,
-                    "high": high * PERCENT,
-                    "n": len(a),
-                    "p": p,
+                    "margin": margin,
                 }
+                | paired(scores, first, second, metric, n, seed, margin)
             )
     table = pd.DataFrame(rows)
     table["p_holm"] = holm(table["p"])
-    table["verdict"] = [verdict(d, p) for d, p in zip(table["difference"], table["p_holm"], strict=True)]
+    judged = zip(table["difference"] + table.pop("margin"), table["p_holm"], strict=True)
+    table["verdict"] = [verdict(d, p) for d, p in judged]
     return table
 
 

@@ -22,6 +22,12 @@ def look(system: str) -> tuple[str, str]:
     return LOOKS.get(system, ("#737373", "-"))
 
 
+def _videos(curves) -> str:
+    """Such as `192 videos`, or `64 to 192` where systems differ; real clips are no system's."""
+    numbers = sorted(set(curves[curves["system"] != REAL]["n"]))
+    return f"{' to '.join(str(n) for n in dict.fromkeys((numbers[0], numbers[-1])))} videos"
+
+
 def against_time(long: Long) -> Figure:
     """One row a measure, one column a roll; bands are 95% intervals, the dashed line is real clips."""
     curves, rolls = long.curves, long.rolls
@@ -40,7 +46,7 @@ def against_time(long: Long) -> Figure:
                 axis.axhline(scale * value, color="black", linewidth=1, dashes=(4, 3), label="real clips")
             axis.set_ylabel(NAMES[measure] if column == 0 else "")
             if row == 0:
-                axis.set_title(f"{roll:g} s, {chosen['n'].max()} videos a system", fontsize=10)
+                axis.set_title(f"{roll:g} s, {_videos(chosen)} a system", fontsize=10)
             if row == len(shown) - 1:
                 axis.set_xlabel("seconds")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)

@@ -9,8 +9,10 @@ import pandas as pd
 
 from repro.config import CONFIG_DIR, REAL, load_long
 from repro.errors import ReproError
-from repro.evaluation.statistics import holm, paired_difference
+from repro.evaluation.long_video import slope_per_minute
+from repro.evaluation.statistics import cluster_counts, holm, paired_difference, two_sided_p
 from repro.reporting import records, render
+from repro.reporting.comparisons import resamples
 from repro.reporting.notes import reading
 from repro.reporting.render import Document, Section, signed, significant, with_range
 
@@ -83,9 +85,28 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
         raise ReproError(f"{folder} {what}: make it with `snakemake long`")
     clocked = {(r.run_id, r.metric): r for r in records.read(folder / "pace.json")}
     curves, drift, scores = (pd.concat(parts, ignore_index=True) for parts in tables.values())
+    drift["p"] = _resolved(drift, curves, scores)
     drift["p_holm"] = holm(drift["p"])
     absent = tuple(s for s in known if s not in found)
     return Long(curves, drift, scores, _read(folder / "pace.csv"), clocked, tuple(rows), absent)
+
+
+def _resolved(drift: pd.DataFrame, curves: pd.DataFrame, scores: pd.DataFrame) -> list[float]:
+    """Bootstrap p of every slope, from as many resamples as Holm needs over so many slopes.
+
+    A measurement cannot know how many slopes it will stand beside. The distance is of all clips of a segment, so it
+    has no slope by clip: it keeps the p that it was measured with.
+    """
+    n, found = resamples(0, len(drift)), {}
+    for key, part in scores.groupby(["system", "roll"]):
+        clips = part.pivot(index=["seed", "prompt"], columns="segment")
+        rows = drift[(drift["system"] == key[0]) & (drift["roll"] == key[1]) & drift["measure"].isin(scores.columns)]
+        counts = cluster_counts(clips.index.get_level_values("seed").to_numpy(), n, np.random.default_rng(0))
+        starts = np.unique(curves[(curves["system"] == key[0]) & (curves["roll"] == key[1])]["start_s"])
+        for index, measure in rows["measure"].items():
+            slopes = slope_per_minute(starts, clips[measure].to_numpy())
+            found[index] = two_sided_p(counts @ slopes / counts.sum(1))
+    return [found.get(index, p) for index, p in drift["p"].items()]
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -106,7 +127,7 @@ def trend_of(row: pd.Series) -> str:
     return told(row["slope"], row["p_holm"], row["n"], ("rises", "falls"))
 
 
-def compared(long: Long, resamples: int = 2000) -> pd.DataFrame:
+def compared(long: Long, draws: int = 2000) -> pd.DataFrame:
     """Means over time, paired: one row a (roll, pair, measure)."""
     means = long.scores.groupby(["system", "roll", "seed", "prompt"], as_index=False)[
         [m for m in NAMES if m in long.scores]
@@ -123,7 +144,7 @@ def compared(long: Long, resamples: int = 2000) -> pd.DataFrame:
                     )
                     for s in (a, b)
                 ]
-                value, low, high, p = paired_difference(*pair, resamples, np.random.default_rng(0))
+                value, low, high, p = paired_difference(*pair, draws, np.random.default_rng(0))
                 row = {"roll": roll, "system": a, "reference": b, "measure": measure}
                 rows.append(row | {"difference": value, "low": low, "high": high, "p": p, "n": len(pair[0])})
     table = pd.DataFrame(rows)

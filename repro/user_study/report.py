@@ -171,5 +171,6 @@ def paper_notes(found: paper.Paper, curves: pd.DataFrame, coverage: pd.DataFrame
         "Participants needed: two-way t test at 5%, 6 comparisons a pair each, SD 0.5 of raters and of prompts; –: no "
         "number suffices on so few prompts.",
         f"Power: {int(curves['studies'].min())} simulated studies a cell. Coverage: {int(coverage['studies'].min())} "
-        "simulated studies a scenario (config/user_study/truth.csv), of the rate over all raters and prompts.",
+        f"to {int(coverage['studies'].max())} simulated studies a scenario (config/user_study/truth.csv), "
+        "of the rate over all raters and prompts.",
     )

@@ -112,6 +112,32 @@ def validity_table(
 
 
 @app.command()
+def audit(out: Annotated[Path, typer.Option(help="folder for tables/audit.{csv,md,html,tex}")]):
+    """The paper's printed numbers against one another: every relation of config/audit.csv, recomputed."""
+    from repro.reporting.audit import build, counts
+
+    typer.echo(counts(build(out)))
+
+
+@app.command()
+def claims(
+    out: Annotated[Path, typer.Option(help="folder for tables/{claims,scorecard}.*")],
+    published: Annotated[Path, typer.Option(help="folder of what was published, by profile")] = Path(
+        "results/published"
+    ),
+    profile: ProfileName = "mini",
+):
+    """Hold the paper's claims, rows of config/claims.csv, against what was published; a verdict each."""
+    from repro.reporting import claim_tests
+    from repro.reporting.claims import VERDICTS, build
+
+    judged = claim_tests.judge(published, profile)
+    build(judged, out)
+    found = [j.verdict for j in judged]
+    typer.echo(f"{len(found)} claims: {', '.join(f'{found.count(v)} {v}' for v in VERDICTS)}")
+
+
+@app.command()
 def notebook(
     source: Annotated[Path, typer.Argument(help="percent-format notebook, such as notebooks/table5.py")],
     out: Annotated[Path, typer.Option(help="executed notebook, .ipynb")],

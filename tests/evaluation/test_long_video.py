@@ -50,6 +50,20 @@ def test_a_slope_is_that_of_the_line_and_its_interval_that_of_the_clips(smoke):
     assert long_video.DISTANCE not in set(drift["measure"])
 
 
+@pytest.mark.parametrize("middle, resolved", [(-0.2, True), (0.0, False)])
+def test_a_steep_slope_stays_resolved_among_many(smoke, middle, resolved):
+    """What one measurement drew would not survive Holm over so many slopes."""
+    scores, features = made_up(smoke, lambda clip: middle + 0.1 * (-1) ** clip, clips=12)
+    curves, drift = long_video.describe(smoke, scores, features, features)
+    tables = [
+        pd.concat([table.assign(system=f"system {i}") for i in range(30)], ignore_index=True)
+        for table in (drift, curves, scores)
+    ]
+    assert drift["p"].min() * len(tables[0]) > 0.05
+    of_totals = pd.Series(report._resolved(*tables))[tables[0]["measure"] == "total"]
+    assert ((of_totals * len(tables[0]) < 0.05) == resolved).all()
+
+
 def test_the_distance_to_real_clips_drifts_with_the_features(smoke):
     clips, segments = long_video.DISTANCE_CLIPS, 4
     scores, features = made_up(smoke, lambda _: 0.0, clips, segments)
