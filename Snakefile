@@ -17,6 +17,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 LANDED = [
+    "table1",
     "table5",
     "table2",
     "table9",

@@ -11,8 +11,8 @@
 # ---
 
 # %% [markdown]
-# # Ablations: every variant against the method
-# Tables 2 and 9 of the paper. This notebook reads what `python -m repro table 2` or `9` wrote and draws it;
+# # The method against other systems and against variants of itself
+# Tables 1, 2 and 9 of the paper. This notebook reads what `python -m repro table 1`, `2` or `9` wrote and draws it;
 # it measures nothing.
 
 # %%
@@ -43,14 +43,14 @@ display(Markdown(found.markdown))
 display(
     Image(
         figures.save(
-            figures.paired_forest(found.pairs, "row", "Method minus variant"), drawn / f"table{number}_pairs.png"
+            figures.paired_forest(found.pairs, "row", "Method minus the other row"), drawn / f"table{number}_pairs.png"
         )
     )
 )
 print(ablation_answers.verdicts(found))
 
 # %% [markdown]
-# ## How much does each variant move?
+# ## How much does each row move?
 
 # %%
 display(Image(figures.save(ablation_figures.motion(found.table), drawn / f"table{number}_motion.png")))

@@ -11,7 +11,7 @@ from repro.reporting.ablations import MOTION, SPECS
 
 @dataclass(frozen=True)
 class Results:
-    """What `python -m repro table 2` or `9` wrote."""
+    """What `python -m repro table 1`, `2` or `9` wrote."""
 
     folder: Path
     number: int

@@ -1,4 +1,4 @@
-"""Tables 2 and 9: variants of the method against the method itself."""
+"""Tables 1, 2 and 9: the method against other systems, and against variants of itself."""
 
 import math
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ from repro.reporting import claims, comparisons, paper, records, render
 from repro.reporting.claims import ONE_SEED
 from repro.reporting.gather import one_value, read_scores
 from repro.reporting.notes import NAMES, reading
-from repro.reporting.render import Document, Section, signed, with_range
+from repro.reporting.render import Document, Section, signed, significant, with_range
 
 REAL = "real"
 """The run of the rendered clips: what the motion of a row is a share of."""
-SCORES = ("temporal", "frame", "text", "total")
 MOTION = "motion_amplitude"
-MEASURES = (*SCORES, MOTION)
+ASPECTS = ("temporal", "frame", "text", "total", MOTION)
+
+SPEEDS = ("throughput_fps", "first_frame_latency_s")
 
 NO_CLAIM = "no claim"
 """In the place of a verdict on what the paper does not claim."""
@@ -34,9 +35,13 @@ class Spec:
     title: str
     reference: str
     """The row that the paper claims to be better than every other."""
+    measures: tuple[str, ...] = ASPECTS
+    base: str = ""
+    """The row whose speed is 1, in a table that tells of speed."""
 
 
 SPECS = {
+    1: Spec(1, "Systems", "diagdistill", ("quality", "semantic", "total", MOTION), base="wan2_1"),
     2: Spec(2, "Components of Diagonal Distillation", "full_method"),
     9: Spec(9, "The motion feature of flow distribution matching", "conv_diff"),
 }
@@ -50,6 +55,8 @@ class Measured:
     scores: dict[str, pd.DataFrame]
     intervals: pd.DataFrame
     """One row a (row, metric): value, low, high, n; in percent."""
+    timings: dict[str, dict[str, records.Record]]
+    """By row and metric, of the rows that were timed."""
     devices: tuple[str, ...]
     prompts: int
 
@@ -66,14 +73,16 @@ def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG
     if spec.reference not in folders or not real.is_file():
         raise ReproError(f"{runs_dir} lacks the run of {spec.reference} or {REAL}: the rule `evaluate` makes them")
     scale = read_scores(real, [MOTION])[MOTION].mean()
-    scores, rows, quality = {}, [], []
+    scores, rows, quality, timings = {}, [], [], {}
     for row, run in folders.items():
         folder = Path(runs_dir) / run.run_id
-        table = read_scores(folder / "scores.csv", ["seed", "prompt", *MEASURES])
+        table = read_scores(folder / "scores.csv", ["seed", "prompt", *spec.measures])
         scores[row] = table.assign(**{MOTION: table[MOTION] / scale})
         found = {r.metric: r for r in records.read(folder / "quality.json")}
         quality += found.values()
-        for metric in MEASURES:
+        if spec.base and (folder / "timing.json").is_file():
+            timings[row] = {r.metric: r for r in records.read(folder / "timing.json")}
+        for metric in spec.measures:
             record, unit = found[metric], comparisons.PERCENT / (scale if metric == MOTION else 1)
             values = {k: getattr(record, k) * unit for k in ("value", "low", "high")}
             rows.append({"row": row, "metric": metric} | values | {"n": record.n})
@@ -81,7 +90,9 @@ def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG
     one_value("judge", {(r.run_id, r.weights.get("judge", "none"), r.metric_version) for r in quality})
     prompts = one_value("prompts", {(r, tuple(sorted(map(int, s["prompt"].unique())))) for r, s in scores.items()})[0]
     devices = tuple(sorted({r.device for r in quality}))
-    return Measured(folders, scores, pd.DataFrame(rows), devices, len(prompts))
+    if timings:
+        one_value("device", {(r.run_id, r.device) for found in timings.values() for r in found.values()})
+    return Measured(folders, scores, pd.DataFrame(rows), timings, devices, len(prompts))
 
 
 def compare(
@@ -100,10 +111,10 @@ def compare(
     def claim(other: str, metric: str) -> claims.Claim | None:
         return claimed.get((measured.runs[spec.reference].run_id, measured.runs[other].run_id, metric))
 
-    cells = [(other, metric) for other in others for metric in MEASURES]
+    cells = [(other, metric) for other in others for metric in spec.measures]
     margins = {(spec.reference, o, m): claim(o, m).margin for o, m in cells if claim(o, m)}
     found = comparisons.quality_pairs(
-        measured.scores, pairs, MEASURES, printed, settings.bootstrap, settings.seed, margins
+        measured.scores, pairs, spec.measures, printed, settings.bootstrap, settings.seed, margins
     ).rename(columns={"schedule": "row"})
     found["margin"] = [margins.get((spec.reference, *cell), 0.0) for cell in cells]
     found["claim"] = [c.expectation if (c := claim(*cell)) else NO_CLAIM for cell in cells]
@@ -127,8 +138,11 @@ def build(number: int, profile: Profile, runs_dir: Path, out_dir: Path, config_d
     spec, printed = SPECS[number], paper.table(number, config_dir)
     measured = load(spec, profile, runs_dir, config_dir)
     pairs = compare(spec, measured, printed, profile, config_dir)
+    sections = [main_section(spec, measured, printed, profile), pair_section(spec, pairs)]
+    if spec.base:
+        sections.insert(1, speed_section(spec, measured, printed))
     document = Document(
-        (main_section(spec, measured, printed, profile), pair_section(spec, pairs)),
+        tuple(sections),
         notes(spec, measured, printed, pairs, profile),
     )
     stem = Path(out_dir) / "tables" / f"table{number}"
@@ -150,16 +164,16 @@ def _label(row: str) -> str:
 
 
 def main_section(spec: Spec, measured: Measured, printed: dict, profile: Profile) -> Section:
-    in_paper = [m for m in MEASURES if any(key[1] == m for key in printed)]
+    in_paper = [m for m in spec.measures if any(key[1] == m for key in printed)]
     columns = [("", "Row"), ("", "Training seeds")]
-    for metric in MEASURES:
+    for metric in spec.measures:
         columns += [(NAMES[metric], "paper")] * (metric in in_paper) + [(NAMES[metric], "ours")]
     values = measured.intervals.set_index(["row", "metric"])
     rows = []
     for row in dict.fromkeys([*(r for r, _ in printed), *measured.runs]):
         known = row in measured.runs
         cells = [_label(row), str(measured.seeds(row)) if known else render.DASH]
-        for metric in MEASURES:
+        for metric in spec.measures:
             if metric in in_paper:
                 cell = printed.get((row, metric))
                 cells.append(cell.printed if cell else render.DASH)
@@ -170,6 +184,40 @@ def main_section(spec: Spec, measured: Measured, printed: dict, profile: Profile
         rows.append(tuple(cells))
     caption = f"Table {spec.number}. {spec.title}: profile {profile.name}, {measured.prompts} prompts"
     return Section(f"table{spec.number}", caption, tuple(columns), tuple(rows))
+
+
+def speed_section(spec: Spec, measured: Measured, printed: dict) -> Section:
+    """Speed beside the paper's, and how many times that of the base: by the first frame, as the paper has it, and by
+    throughput."""
+
+    def ratio(row: str, metric: str) -> str:
+        both = [measured.timings.get(r, {}).get(metric) for r in (row, spec.base)]
+        if None in both:
+            return render.DASH
+        mine, base = (r.value for r in both)
+        return significant(mine / base if metric == "throughput_fps" else base / mine, 3) + "×"
+
+    def said(row: str, metric: str) -> str:
+        return printed[row, metric].printed if (row, metric) in printed else render.DASH
+
+    columns, rows = [("", "Row")], []
+    for metric in SPEEDS:
+        columns += [(NAMES[metric], "paper"), (NAMES[metric], "ours")]
+    columns += [("Speed-up by the first frame", "paper"), ("Speed-up by the first frame", "ours")]
+    columns += [("Speed-up by throughput", "ours")]
+    for row in dict.fromkeys([*(r for r, _ in printed), *measured.timings]):
+        cells = [_label(row)]
+        for metric in SPEEDS:
+            found = measured.timings.get(row, {}).get(metric)
+            ours = with_range(found.value, found.low, found.high, significant) if found else render.DASH
+            cells += [said(row, metric), ours]
+        cells += [said(row, "speedup"), ratio(row, "first_frame_latency_s"), ratio(row, "throughput_fps")]
+        rows.append(tuple(cells))
+    devices = sorted({r.device for found in measured.timings.values() for r in found.values()})
+    where = f"on {', '.join(devices)}" if devices else "not timed yet"
+    return Section(
+        f"table{spec.number}-speed", f"Table {spec.number}: speed at batch 1, {where}", tuple(columns), tuple(rows)
+    )
 
 
 def pair_section(spec: Spec, pairs: pd.DataFrame) -> Section:
@@ -210,6 +258,12 @@ def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, pr
         f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing.",
         f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.",
     ]
+    if spec.base:
+        lines.append(
+            "Speed: median [quartiles] of interleaved runs, decoding included. Speed-ups are over "
+            f"{_label(spec.base)}: the paper's is the ratio of times to the first frames, which for systems that make "
+            "a whole video at once is the time of that video; beside it the ratio of throughputs."
+        )
     absent = [_label(r) for r in dict.fromkeys(r for r, _ in printed) if r not in measured.runs]
     if absent:
         lines.append(f"Not trained yet, and so without our numbers: {', '.join(absent)}.")

@@ -8,8 +8,11 @@ NAMES = {
     "temporal": "Temporal, %",
     "frame": "Frame, %",
     "text": "Text, %",
+    "quality": "Quality, %",
+    "semantic": "Semantic, %",
     "total": "Total, %",
     "motion_amplitude": "Motion, % of real",
+    "first_frame_latency_s": "First frames, s",
     "in_flight_latency_s": "In-flight latency, s",
     "throughput_fps": "Throughput, frame/s",
 }

@@ -1,4 +1,4 @@
-"""Tables 2 and 9 from synthetic scores: known values, no model."""
+"""Tables 1, 2 and 9 from synthetic scores: known values, no model."""
 
 import numpy as np
 import pandas as pd
@@ -19,26 +19,29 @@ ONE_SEED = ("real", "flow_release_4322222", *(f"flow_{f}_4322222" for f in ("mlp
 ONE_SEED += ("flow_low_freq_4322222", "flow_high_freq_4322222")
 
 
+MEASURES = tuple(dict.fromkeys(m for spec in ablations.SPECS.values() for m in spec.measures))
+
+
 @pytest.fixture
 def folder(tmp_path):
-    """Every run of both tables; the extractors beside the method have one seed, `raw` none at all."""
+    """Every run of the three tables; the extractors beside the method have one seed, `raw` none at all."""
     rng = np.random.default_rng(0)
-    noise = {m: rng.normal(0, 0.01, (3, PROMPTS)) for m in ablations.MEASURES}
-    runs = {r.run_id: r for table in ("table2", "table9") for r in runs_of(table, load_runs().values())}
+    noise = {m: rng.normal(0, 0.01, (3, PROMPTS)) for m in MEASURES}
+    runs = {r.run_id: r for table in ("table1", "table2", "table9") for r in runs_of(table, load_runs().values())}
     for run in runs.values():
         if run.run_id == "flow_raw_4322222":
             continue
         seeds = 1 if run.run_id in ONE_SEED else 3
         index = pd.MultiIndex.from_product([range(seeds), range(PROMPTS)], names=["seed", "prompt"])
-        level = {m: 0.01 if m == ablations.MOTION else 0.8 for m in ablations.MEASURES}
+        level = {m: 0.01 if m == ablations.MOTION else 0.8 for m in MEASURES}
         gain = GAIN.get(run.run_id, 0.0)
-        values = {m: (level[m] * (1 + gain + noise[m][:seeds])).ravel() for m in ablations.MEASURES}
+        values = {m: (level[m] * (1 + gain + noise[m][:seeds])).ravel() for m in MEASURES}
         out = tmp_path / run.run_id
         out.mkdir()
         table = pd.DataFrame(values, index=index).reset_index()
         table.to_csv(out / "scores.csv", index=False)
         common = COMMON | {"run_id": run.run_id, "seeds": list(range(seeds)), "n": seeds * PROMPTS}
-        means = table[list(ablations.MEASURES)].mean()
+        means = table[list(MEASURES)].mean()
         write(out / "quality.json", [Record(metric=m, value=v, low=v, high=v, **common) for m, v in means.items()])
     return tmp_path
 
@@ -98,3 +101,23 @@ def test_scores_of_other_prompts_are_refused(folder, smoke_profile, tmp_path):
     pd.read_csv(path).iloc[1:].to_csv(path, index=False)
     with pytest.raises(ReproError, match="differ in prompts"):
         ablations.build(9, smoke_profile, folder, tmp_path / "out")
+
+
+def test_speed_ups_are_told_by_the_first_frame_and_by_throughput(folder, smoke_profile, tmp_path):
+    speeds = {"wan2_1": (2.0, 40.0), "full_4322222": (20.0, 0.5)}
+    for run, (frames_a_second, first) in speeds.items():
+        common = COMMON | {"run_id": run, "seeds": [0], "n": 10}
+        rows = [
+            Record(metric="throughput_fps", value=frames_a_second, low=frames_a_second, high=frames_a_second, **common),
+            Record(metric="first_frame_latency_s", value=first, low=first, high=first, **common),
+        ]
+        write(folder / run / "timing.json", rows)
+    ablations.build(1, smoke_profile, folder, tmp_path / "out")
+    markdown = ablation_answers.load(tmp_path / "out", 1).markdown
+    speed = markdown[markdown.index("speed at batch 1") : markdown.index("minus the other row")]
+    rows = {
+        row.split("|")[1].strip(): [c.strip() for c in row.split("|")[2:-1]] for row in speed.splitlines() if "|" in row
+    }
+    assert rows["wan2 1"][-3:] == ["1.0", "1.00×", "1.00×"]
+    assert rows["diagdistill"][-3:] == ["277.3", "80.0×", "10.0×"]
+    assert rows["causvid"][-3:] == ["149.3", "–", "–"]
