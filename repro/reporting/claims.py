@@ -279,25 +279,24 @@ def build(judged: list[Judged], out: Path, config_dir: Path = CONFIG_DIR) -> Non
     sheet, stem = printed.load(config_dir), Path(out) / "tables" / NAME
     rows, parts = frames(judged, sheet)
     render.write(Document((counted(judged), listed(judged, sheet)), notes(judged)), stem)
-    render.write(scorecard(judged), stem.with_name("scorecard"))
+    render.write(scorecard(judged, sheet), stem.with_name("scorecard"))
     render.write_csv(rows, stem)
     render.write_csv(parts, stem.with_name(f"{NAME}_parts"))
 
 
-def scorecard(judged: list[Judged]) -> Document:
-    """Counts, and the decided claims by name."""
-
-    def told(verdict: str) -> str:
-        found = [f"{j.claim.statement} ({j.claim.scale}: {j.deciding.told})" for j in judged if j.verdict == verdict]
-        return f"{verdict.capitalize()}: {'; '.join(found) or 'none'}."
-
+def scorecard(judged: list[Judged], sheet: Sheet) -> Document:
+    """Counts, and the decided claims one by one."""
+    decided = (j for v in (CONTRADICTED, REPRODUCED) for j in judged if j.verdict == v)
+    rows = tuple(
+        (j.claim.statement, _printed(j.claim, sheet), j.deciding.told, f"{j.verdict} ({j.claim.scale})")
+        for j in decided
+    )
+    columns = tuple(("", label) for label in ("Claim", "Paper", "Ours", "Verdict"))
     return Document(
-        (counted(judged),),
+        (counted(judged), render.Section("decided", "Decided claims", columns, rows)),
         (
-            told(CONTRADICTED),
-            told(REPRODUCED),
-            "mini: quality in a small world, where direction and not value is compared; wan: time and memory at the "
-            "paper's scale, with this repository's engine and random weights; people: needs a survey.",
-            "Claim by claim: results/published/paper/tables/claims.md. The paper's own numbers: audit.md beside it.",
+            "In mini, quality in a small world, where direction and not value is compared; in wan, time and memory at "
+            "the paper's scale, with this repository's engine and random weights; people: needs a survey.",
+            "Every claim: results/published/paper/tables/claims.md. The paper's own numbers: audit.md beside it.",
         ),
     )

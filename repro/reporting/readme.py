@@ -8,7 +8,7 @@ from repro.files import write_text
 
 README = ROOT / "README.md"
 PUBLISHED = ROOT / "results" / "published"
-TABLES = {"table5": "mini", "table2": "mini", "headroom": "mini", "ladder": "wan-h100", "scorecard": "paper"}
+TABLES = {"ladder": "wan-h100", "scorecard": "paper"}
 """Table → the published folder that it comes from."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from repro.config import ROOT
 from repro.errors import ReproError
-from repro.reporting import speed, speed_answers
+from repro.reporting import scaling, speed, speed_answers
 
 PUBLISHED = ROOT / "results" / "published" / "wan-h100"
 
@@ -35,6 +35,8 @@ def test_gain_is_over_the_rung_before(measured):
 def test_published_tables_are_those_of_the_published_records(tmp_path):
     made = speed.build(PUBLISHED / "speed", tmp_path)
     assert made
+    scaling.build(PUBLISHED / "scaling", tmp_path)
+    made += tmp_path.glob("tables/scaling.*")
     for path in made:
         published = PUBLISHED / path.relative_to(tmp_path)
         assert path.read_text() == published.read_text(), published.name
