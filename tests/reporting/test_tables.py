@@ -208,8 +208,12 @@ def published(folder):
     (folder / "mini" / "tables" / "table5.md").write_text("| a |\n")
 
 
-def test_readme_takes_the_table_once(tmp_path, monkeypatch):
+@pytest.fixture
+def one_table(monkeypatch):
     monkeypatch.setattr(readme, "TABLES", {"table5": "mini"})
+
+
+def test_readme_takes_the_table_once(tmp_path, one_table):
     (tmp_path / "README.md").write_text(MARKED)
     published(tmp_path)
     arguments = (tmp_path / "README.md", tmp_path)
@@ -223,7 +227,7 @@ def test_readme_takes_the_table_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("broken", [MARKED.replace(":begin", ":start"), MARKED + "<!-- table5:end -->",
                                     "<!-- table5:end --><!-- table5:begin -->"])  # fmt: skip
-def test_readme_without_its_markers_is_refused(tmp_path, broken):
+def test_readme_without_its_markers_is_refused(tmp_path, one_table, broken):
     (tmp_path / "README.md").write_text(broken)
     published(tmp_path)
     with pytest.raises(ReproError, match="table5:begin"):
@@ -231,7 +235,7 @@ def test_readme_without_its_markers_is_refused(tmp_path, broken):
     assert (tmp_path / "README.md").read_text() == broken
 
 
-def test_readme_needs_the_published_table(tmp_path):
+def test_readme_needs_the_published_table(tmp_path, one_table):
     (tmp_path / "README.md").write_text(MARKED)
     with pytest.raises(ReproError, match=r"table5\.md cannot be read"):
         readme.update(tmp_path / "README.md", tmp_path)
