@@ -1,16 +1,19 @@
 """What the paper's printed rates can bear: counts and intervals computed here a second time, from the definition."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
+from typer.testing import CliRunner
 
 from repro.errors import ReproError
-from repro.user_study import paper, population
+from repro.user_study import cli, paper, population
 from repro.user_study.design import FOLDER
 
-TABLES = "results/published/user_study/tables"
+PUBLISHED = "results/published/user_study"
 
 
 @pytest.fixture(scope="module")
@@ -139,34 +142,29 @@ def test_hours_of_watching(printed):
     assert hours["each"] == pytest.approx(5 * 150 * 45 / 3600) and hours["all"] == pytest.approx(hours["each"] / 93)
 
 
-@pytest.mark.parametrize("key", ["intervals", "counts", "limits", "kappa", "needs"])
-def test_published_tables_are_those_that_the_code_gives(printed, key):
-    made = {"intervals": paper.intervals, "counts": paper.counts, "limits": paper.limits,
-            "kappa": paper.kappa_means, "needs": paper.needs}[key](printed)  # fmt: skip
-    kept = pd.read_csv(f"{TABLES}/user_study_{key}.csv")
-    assert list(kept) == list(made) and len(kept) == len(made)
-    for column in kept:
-        if pd.api.types.is_numeric_dtype(kept[column]):
-            np.testing.assert_allclose(
-                pd.to_numeric(made[column], errors="coerce"), kept[column], rtol=1e-4, atol=1e-12, err_msg=column
-            )
-        else:
-            assert kept[column].tolist() == made[column].tolist()
-
-
-def test_the_paper_verb_writes_tables_from_measured_files(tmp_path):
-    from typer.testing import CliRunner
-
-    from repro.user_study import cli
-
-    measured = ["--power", "results/published/user_study/power/power.csv", "--truth",
-                "results/published/user_study/truth/truth.csv"]  # fmt: skip
-    ran = CliRunner().invoke(cli.app, ["paper", *measured, "--out", str(tmp_path)], catch_exceptions=False)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """What the verb `paper` writes from the published simulations."""
+    folder = tmp_path_factory.mktemp("paper")
+    command = ["paper", "--power", f"{PUBLISHED}/power/power.csv", "--truth", f"{PUBLISHED}/truth/truth.csv"]
+    ran = CliRunner().invoke(cli.app, [*command, "--out", str(folder)], catch_exceptions=False)
     assert ran.exit_code == 0
-    text = (tmp_path / "tables" / "user_study.md").read_text()
-    assert "54.2" in text and "there is no human data of ours" in text
-    for key in ("intervals", "counts", "limits", "kappa", "needs", "grid", "power", "truth"):
-        assert len(pd.read_csv(tmp_path / "tables" / f"user_study_{key}.csv")) > 3
-    missing = ["paper", "--power", str(tmp_path / "none.csv"), *measured[2:], "--out", str(tmp_path)]
+    return folder / "tables"
+
+
+@pytest.mark.parametrize("key", ["intervals", "counts", "limits", "kappa", "needs", "grid", "power", "truth"])
+def test_published_tables_are_those_that_the_verb_writes(written, key):
+    made, kept = (pd.read_csv(folder / f"user_study_{key}.csv") for folder in (written, Path(f"{PUBLISHED}/tables")))
+    pd.testing.assert_frame_equal(made, kept, rtol=1e-4)
+
+
+def test_the_report_says_where_its_numbers_are_from(written):
+    for kind in ("md", "html", "tex"):
+        text = (written / f"user_study.{kind}").read_text()
+        assert "54.2" in text and "there is no human data of ours" in text
+
+
+def test_a_missing_measurement_is_named(tmp_path):
+    command = ["paper", "--power", str(tmp_path / "none.csv"), "--truth", "x.csv", "--out", str(tmp_path)]
     with pytest.raises(ReproError, match=r"none.csv is missing: make it with .*user-study power"):
-        CliRunner().invoke(cli.app, missing, catch_exceptions=False)
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
