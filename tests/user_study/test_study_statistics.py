@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from scipy import stats
+from scipy import optimize, stats
 from scipy.special import expit
 from statsmodels.genmod.bayes_mixed_glm import BinomialBayesMixedGLM
 from statsmodels.stats.inter_rater import cohens_kappa
@@ -69,6 +69,11 @@ def long(wins_NK, votes_NK):
     return won, np.repeat(rater, votes), np.repeat(prompt, votes)
 
 
+def freedom_of(reach):
+    """Degrees of freedom of the t law whose middle 95% reach so many errors far."""
+    return optimize.brentq(lambda freedom: stats.t.ppf(0.975, freedom) - reach, 1, 1e6)
+
+
 def test_paired_t_is_that_of_scipy(crossed):
     found, by_rater = estimators.paired_t_votes(*crossed), estimators.paired_t_raters(*crossed)
     for i in range(5):
@@ -89,11 +94,10 @@ def test_two_way_errors_are_those_of_statsmodels(crossed):
         groups = np.stack([rater, prompt], 1)
         fit = sm.OLS(won, np.ones(len(won))).fit(cov_type="cluster", cov_kwds={"groups": groups})
         assert found.rate[i] == pytest.approx(fit.params[0])
-        # The interval's half width is t times the error, t of fewer degrees of freedom than the normal's.
-        ratio = (found.high[i] - found.low[i]) / 2 / fit.bse[0]
-        assert stats.t.ppf(0.975, 200) < ratio < stats.t.ppf(0.975, 15)
-        freedom = stats.t.ppf(0.975, np.arange(15, 200, 0.01))
-        assert np.abs(freedom - ratio).min() < 1e-3
+        # Half an interval is t times the error: that tells the degrees of freedom, and with them p.
+        freedom = freedom_of((found.high[i] - found.low[i]) / 2 / fit.bse[0])
+        assert 15 < freedom < 60
+        assert found.p[i] == pytest.approx(2 * stats.t.sf(abs(found.rate[i] - 0.5) / fit.bse[0], freedom), rel=1e-6)
 
 
 def test_robust_intervals_contain_the_planted_rate():
@@ -141,6 +145,19 @@ def test_mixed_recovers_what_is_planted():
     assert np.mean([f.rate for f in fits]) == pytest.approx(planted, abs=0.02)
     assert sum(f.rate_low < planted < f.rate_high for f in fits) >= 10
     assert sum(f.low[1] < 0.6 < f.high[1] for f in fits) >= 10
+
+
+def test_mixed_has_the_degrees_of_freedom_of_raters_and_prompts_not_of_votes():
+    wins, votes = drawn(5, log_odds=0.4, rater_sd=0.8, prompt_sd=0.8)
+    for one in wins:
+        fit = mixed.fit_counts(one, votes)
+        half = (fit.high - fit.low)[0] / 2
+
+        def p_of(freedom, half=half, effect=fit.effect[0]):
+            return 2 * stats.t.sf(abs(effect) * stats.t.ppf(0.975, freedom) / half, freedom)
+
+        freedom = optimize.brentq(lambda f, fit=fit, p_of=p_of: np.log(p_of(f) / fit.p[0]), 2, 1e6)
+        assert 19 < freedom < 60
 
 
 def test_mixed_without_spread_is_the_plain_logistic_regression():
