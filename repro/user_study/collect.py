@@ -106,10 +106,10 @@ def unpack(body: bytes) -> tuple[str, str, str]:
     try:
         sent = json.loads(body)
         page, payload, mac = sent["page"], sent["payload"], sent["mac"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(400, "A submission is JSON with page, payload and mac.") from error
-    if not all(isinstance(x, str) for x in (page, payload, mac)):
-        raise Refused(400, "page, payload and mac are text.")
+        # Text that is not UTF-8 (half a character) can be neither signed nor kept.
+        "".join((page, payload, mac)).encode()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Refused(400, "A submission is JSON with the texts page, payload and mac.") from error
     return page, payload, mac
 
 

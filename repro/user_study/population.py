@@ -71,9 +71,13 @@ def expected_error(parts: Parts, raters: int, prompts: int, votes: int, *, other
 
 
 def satterthwaite(variances, freedoms) -> np.ndarray:
-    """Degrees of freedom of a sum of variance estimates that have `freedoms` each; negative estimates count as 0."""
+    """Degrees of freedom of a sum of variance estimates that have `freedoms` each; negative estimates count as 0.
+
+    NaN where all are 0.
+    """
     variances = [np.maximum(v, 0.0) for v in variances]
-    return sum(variances) ** 2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    with np.errstate(invalid="ignore"):
+        return sum(variances) ** 2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
 
 
 def t_test(rate: float, error: float, freedom: float) -> float:

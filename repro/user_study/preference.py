@@ -45,8 +45,13 @@ def rates(responses: Responses, question: str = "overall") -> pd.DataFrame:
         own = found[(found["first"] == first) & (found["second"] == second)]
         rows.append({"first": first, "second": second, **pair(own, responses.design)})
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm(table["mixed_p"].fillna(1.0))
+    table["p_holm"] = _holm(table["mixed_p"])
     return table
+
+
+def _holm(p: pd.Series) -> np.ndarray:
+    """Holm-adjusted p; one that is NaN stays so, and counts as a test all the same."""
+    return np.where(p.notna(), holm(p.fillna(1.0)), np.nan)
 
 
 def pair(own: pd.DataFrame, design) -> dict:
@@ -119,7 +124,7 @@ def aspects(responses: Responses) -> pd.DataFrame:
             }
             rows.append(row | _robust(own.dropna(subset="won")))
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(table["p"].fillna(1.0)))
+    return table.assign(p_holm=_holm(table["p"]))
 
 
 def _robust(decided: pd.DataFrame) -> dict[str, float]:

@@ -7,6 +7,7 @@ carries a hash over the row before it: a database changed later is refused when 
 import hashlib
 import hmac
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ CREATE TABLE submissions (number INTEGER PRIMARY KEY, participant TEXT NOT NULL 
 """
 START = "0" * 64
 MAX_SECONDS = 86_400
+HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of characters: a text with one is no UTF-8 and could not be exported."""
 
 
 class Refused(Exception):
@@ -141,7 +144,7 @@ def check(payload: str, page: str, tasks: list[dict], design: Design) -> None:
         sent = json.loads(payload)
         named, answers = sent["page"], sent["answers"]
         given = {a["task"]: (a["values"], float(a["seconds"])) for a in answers}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise Refused(400, "The answers are not in the form that the page sends.") from error
     if named != page or len(given) != len(answers) or set(given) != {t["task"] for t in tasks}:
         raise Refused(400, "The answers are not those to this link's tasks.")
@@ -152,7 +155,8 @@ def check(payload: str, page: str, tasks: list[dict], design: Design) -> None:
             raise Refused(400, f"Task {task['position']} has other questions than were asked.")
         for key, value in values.items():
             options = questions[key].values
-            fine = value in options if options else isinstance(value, str) and len(value) <= MAX_TEXT
+            text = isinstance(value, str) and len(value) <= MAX_TEXT and not HALVES.search(value)
+            fine = value in options if options else text
             if not fine:
                 raise Refused(400, f"Task {task['position']}: {value!r} is no answer to {key}.")
         if not 0 <= seconds <= MAX_SECONDS:

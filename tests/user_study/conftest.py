@@ -45,7 +45,7 @@ def study(cards, tmp_path):
     design, videos, prompts = cards
     survey.build(design, prompts, videos, tmp_path / "survey", "http://127.0.0.1")
     with server(tmp_path / "survey", "127.0.0.1", 0) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield Study(design, tmp_path / "survey", f"http://127.0.0.1:{running.server_port}")
         running.shutdown()
 

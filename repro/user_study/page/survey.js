@@ -144,7 +144,8 @@ function field(question, given) {
   if (!question.options.length) {
     const text = make("textarea", { maxLength: study.maxText, value: given[question.key] ?? "", "aria-label": question.text });
     text.oninput = () => {
-      given[question.key] = text.value;
+      // maxLength may cut a character in two: the half is no text, and the collector would refuse it.
+      given[question.key] = text.value.replace(/[\ud800-\udfff]/gu, "");
       save();
     };
     box.append(text);
