@@ -56,7 +56,8 @@ def train(checkpoints: Path, work: Path, *, dies_at: int | None = None, max_seco
 
 
 def report(arguments: dict) -> bool:
-    """In a process of the agent: what it would tell its console by the verb."""
+    """In a process of the agent: its number, and what the verb would tell on the console."""
+    print(os.getpid(), flush=True)
     try:
         return train(**arguments)
     except ReproError as error:
@@ -76,9 +77,7 @@ def begun(tmp_path_factory):
         torch.nn.init.normal_(model.proj_out.weight, std=0.1, generator=generator_for(seed, 1))
         weights.save(checkpoints / f"{name}.safetensors", model, {})
     weights.save(checkpoints / "text_encoder.safetensors", text_encoder.build(profile), {})
-    assert student.train_student(
-        profile, load_students()["diagonal"], checkpoints, folder / "one", "cpu", 0
-    )
+    assert student.train_student(profile, load_students()["diagonal"], checkpoints, folder / "one", "cpu", 0)
     (checkpoints / f"{NAME}.safetensors").rename(folder / "one.safetensors")
     return folder
 
@@ -100,12 +99,13 @@ def together(begun, tmp_path):
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             start_method="forkserver",
+            max_restarts=0,
             monitor_interval=0.05,
             logs_specs=DefaultLogsSpecs(log_dir=str(console), redirects=Std.ALL),
         )
         return elastic_launch(config, report)({"checkpoints": begun / "checkpoints", "work": work} | arguments)
 
-    start.console = lambda rank: next((tmp_path / "console").glob(f"**/{rank}/stderr.log")).read_text()
+    start.console = lambda rank: next((tmp_path / "console").glob(f"**/{rank}/stdout.log")).read_text()
     return start
 
 
@@ -132,13 +132,14 @@ def test_two_processes_draw_the_curve_of_one(begun, together, tmp_path):
     same_as_one(begun, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_process_stops_the_other_and_any_number_goes_on(begun, together, tmp_path):
     """The state before the kill is whole; two processes go on from it, and so does one from its copy."""
     work, copy = tmp_path / "work", tmp_path / "copy"
     with pytest.raises(ChildFailedError) as stopped:
         together(2, work, dies_at=LAST - 1)
-    print(stopped.value, together.console(0))
-    assert stopped.value.failures[1].exitcode == -signal.SIGKILL
+    assert "Signal 9 (SIGKILL) received" in str(stopped.value) and set(stopped.value.failures) == {1}
+    assert not Path("/proc", together.console(0).split()[0]).exists()
     assert saved(work) == LAST - 1
     shutil.copytree(work, copy)
     for processes, folder in ((2, work), (1, copy)):
@@ -163,5 +164,7 @@ def test_a_folder_begun_without_torchrun_is_refused_by_name(begun):
     told = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     state = begun / "one" / NAME / "state.pt"
     assert done.returncode == 1, done.stderr
-    assert told == [f"error: {state} is the state of a run without torchrun: go on with it so, or delete it to start over"]
+    assert told == [
+        f"error: {state} is the state of a run without torchrun: go on with it so, or delete it to start over"
+    ]
     assert before == {p: p.read_bytes() for p in before}
