@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # A stamp named by what was installed: another requirement or another layout installs again.
 stamp = $(VENV)/.$(1)-$(shell cat $(2) pyproject.toml | cksum | cut -d' ' -f1)
 MAIN := $(call stamp,cpu,envs/cpu.txt)
-DEV := $(call stamp,dev,envs/cpu.txt envs/dev.txt)
+DEV := $(call stamp,dev,envs/cpu.txt envs/slurm.txt envs/dev.txt)
 VBENCH := .venv-vbench/.installed
 LAB := $(call stamp,lab,envs/cpu.txt envs/lab.txt)
 

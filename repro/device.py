@@ -11,7 +11,7 @@ from repro.files import try_lock
 
 OWN_CARD = "REPRO_OWN_CARD"
 """Set by the Snakefile: every job takes a card for itself. By hand, several verbs may share one."""
-LOCKS = Path(tempfile.gettempdir()) / "repro-cards"
+LOCKS = Path(tempfile.gettempdir()) / f"repro-cards-{os.getuid()}"
 PATIENCE_S = 60.0
 _held = []
 
@@ -21,7 +21,7 @@ def take_card(names: Sequence[str], folder: Path = LOCKS, patience_s: float = PA
 
     Raises ReproError where none becomes free: the workflow was allowed more GPU jobs than there are cards.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o777)
+    folder.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + patience_s
     while True:
         for index, name in enumerate(names):
@@ -44,6 +44,11 @@ def card(default: int = 0) -> int:
     if OWN_CARD not in os.environ:
         return default
     return take_card([str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())])
+
+
+def for_child() -> dict[str, str]:
+    """Variables with which a process that this one starts sees its card alone; none where it took no card."""
+    return {"CUDA_VISIBLE_DEVICES": f"GPU-{Path(_held[-1].name).stem}"} if _held else {}
 
 
 def prepare(threads: int, device: str) -> None:

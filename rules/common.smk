@@ -23,6 +23,7 @@ from repro.config import (
     students_of,
     training_seeds,
 )
+from repro.device import OWN_CARD
 from repro.errors import ReproError
 from repro.evaluation.vbench.systems import load_vbench_systems
 from repro.sources import find_weights
@@ -276,10 +277,16 @@ envvars:
     "PATH",
 
 
-# Jobs run with the Python that runs Snakemake, whether or not its environment is activated.
+# Jobs run with the Python that runs Snakemake, whether or not its environment is activated,
+# and each takes a GPU that no other has.
 os.environ |= {
-    "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
+    OWN_CARD: "1",
 }
+# What a clocked job claims, so that no other runs beside it: all that Snakemake was given, or, on a
+# cluster, which gives none, CLUSTER_CORES.
+CLUSTER_CORES = 8
+ALL_CORES = workflow.resource_settings.cores or CLUSTER_CORES
 
 config = read_config(config)
 try:

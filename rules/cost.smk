@@ -19,7 +19,7 @@ rule iterations:
     conda:
         "../envs/cpu.yaml"
     # All the cores, so that no other job runs beside a clock.
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         gpu=GPU,
     params:

@@ -44,7 +44,7 @@ rule measure_long:
         system="|".join(LONG),
     conda:
         "../envs/cpu.yaml"
-    threads: workflow.cores if GPU else 1
+    threads: ALL_CORES if GPU else 1
     resources:
         gpu=GPU,
     params:
@@ -73,7 +73,7 @@ rule pace:
     conda:
         "../envs/cpu.yaml"
     # All the cores, so that no other job runs beside a clock.
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         gpu=GPU,
     params:
@@ -127,7 +127,7 @@ rule measure_search:
     conda:
         "../envs/cpu.yaml"
     # All the cores: the finalists are timed.
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         gpu=GPU,
     params:
@@ -184,7 +184,7 @@ rule measure_codecs:
     conda:
         "../envs/cpu.yaml"
     # All the cores: decoding is timed.
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         gpu=GPU,
     params:
@@ -235,7 +235,7 @@ rule measure_story:
         f"{OUT}/logs/story.log",
     conda:
         "../envs/cpu.yaml"
-    threads: workflow.cores if GPU else 1
+    threads: ALL_CORES if GPU else 1
     resources:
         gpu=GPU,
     params:

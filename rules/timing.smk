@@ -16,7 +16,7 @@ rule time:
         "../envs/cpu.yaml"
     # All the cores, so that no other job runs beside a clock; the clock itself watches one thread, because
     # two that share their cores with anything else wait for each other.
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         gpu=GPU,
     params:

@@ -1,7 +1,11 @@
 """Shared fixtures: the smoke profile and untrained models of its size (plumbing, never quality)."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -50,3 +54,36 @@ def browser():
         browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def slurm_plan(tmp_path):
+    """Plans a workflow with the Slurm profile: rule → for each job what the cluster is asked for.
+
+    A copy of its rules without messages, in whose place Snakemake shows threads and resources.
+    """
+
+    def plan(tree: Path, *targets: str, **config) -> dict[str, list[dict[str, str]]]:
+        folder = tmp_path / "plan"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for part in ("Snakefile", "profiles", "config", "envs", "repro", "notebooks"):
+            if (tree / part).exists():
+                (folder / part).symlink_to(tree / part)
+        shutil.copytree(tree / "rules", folder / "rules")
+        for path in (folder / "rules").iterdir():
+            path.write_text(re.sub(r"\n +message:\n +.*", "", path.read_text()))
+        options = ["-n", "--cores", "64", "--quiet", "host", "--workflow-profile", "profiles/slurm"]
+        settings = [f"{k}={v}" for k, v in ({"results": tmp_path / "results", "device": "cuda"} | config).items()]
+        command = [Path(sys.executable).with_name("snakemake"), *options, *targets, "--config", *settings]
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout
+        jobs = {}
+        for rule, text in re.findall(r"^rule (\w+):\n((?: +.*\n)+)", done.stdout, re.MULTILINE):
+            said = dict(re.findall(r"^ +(threads|resources|wildcards): (.*)$", text, re.MULTILINE))
+            pairs = ", ".join([said.get("resources", ""), said.get("wildcards", "")]).split(", ")
+            asked = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+            jobs.setdefault(rule, []).append({"threads": said.get("threads", "1")} | asked)
+        return jobs
+
+    return plan

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from repro.config import ROOT
+from repro.device import for_child
 from repro.errors import ReproError
 from repro.files import sha256
 
@@ -75,7 +76,11 @@ class Package:
         log.parent.mkdir(parents=True, exist_ok=True)
         # Its models look for bert-base-uncased in the working folder before the network, which they may not ask.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        environment |= {"VBENCH_CACHE_DIR": str(cache), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+        environment |= for_child() | {
+            "VBENCH_CACHE_DIR": str(cache),
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+        }
         with tempfile.TemporaryDirectory() as folder:
             order, answer = Path(folder) / "job.json", Path(folder) / "answer.json"
             order.write_text(json.dumps(job))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from repro.config import load_scale
+from repro.device import prepare
 from repro.errors import ReproError
 from repro.evaluation.vbench.package import ENVIRONMENT
 
@@ -88,8 +89,6 @@ def generate(
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
 ):
     """Make the planned videos with published weights; run again, it makes what is missing."""
-    import torch
-
     from repro.engine.options import load_engines
     from repro.evaluation.vbench import generate as making
     from repro.evaluation.vbench.plan import read_plan
@@ -97,8 +96,7 @@ def generate(
     from repro.evaluation.vbench.systems import load_vbench_systems
     from repro.files import require_writable
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ReproError(f"--device {device}: PyTorch sees no GPU here; use --device cpu")
+    prepare(0, device)
     systems, engines = load_vbench_systems(), load_engines()
     if system not in systems:
         raise ReproError(f"no system {system!r} in config/vbench_systems.csv; it has {', '.join(systems)}")
@@ -200,6 +198,7 @@ def score(
     from repro.files import require_writable
 
     require_writable(out)
+    prepare(0, device)
     package, maker, entries = _package(env), {}, []
     if plan is not None:
         settings, entries = read_plan(plan)

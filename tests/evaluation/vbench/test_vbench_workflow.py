@@ -52,6 +52,15 @@ def test_missing_weights_are_named_before_any_job(tree, tmp_path):
     assert code != 0 and "config key weights is for published weights: add profile=wan" in output
 
 
+def test_shards_are_jobs_of_their_own_on_a_cluster(tree, slurm_plan, tmp_path):
+    weights = write(tmp_path / "weights", diffusers_layout=False)
+    jobs = slurm_plan(tree, "table1", profile="wan", weights=weights, systems="longlive", shards=3)
+    made = jobs["vbench_generate"]
+    assert sorted(job["shard"] for job in made) == ["0", "1", "2"]
+    assert {(job["gpu"], job["mem_mb"], job["threads"]) for job in made} == {("1", "64000", "4")}
+    assert len(jobs["vbench_check"]) == 1 and {job["gpu"] for job in jobs["vbench_score"]} == {"1"}
+
+
 @pytest.mark.slow
 def test_published_files_become_table_1(tree, real, tmp_path):
     """Plan, generate in two shards, check, score whole and in clips by the real package, report, table; and again."""
