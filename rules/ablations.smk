@@ -76,7 +76,9 @@ for number in ABLATIONS:
             "../envs/cpu.yaml"
         params:
             number=number,
-            results=OUT,
+            results=lambda wildcards, output: os.path.dirname(
+                os.path.dirname(output[0])
+            ),
         message:
             "run notebooks/ablations.py"
         shell:

@@ -337,3 +337,26 @@ EVALUATION = f"--evaluation {config['evaluation']}"
 
 wildcard_constraints:
     run_id="[a-z0-9_]+",
+
+
+def has_weights(run):
+    return TRAIN or all(Path(f).is_file() for f in weights(*student_weights(run)))
+
+
+def student_weights(run):
+    """Names of the checkpoints of a run's student; none for real clips."""
+    if run.student == REAL:
+        return []
+    trained = STUDENTS[run.student].training_seeds(SEEDS)
+    return [f"{run.student}-s{seed}" for seed in trained]
+
+
+def user_study_files():
+    """What the target `user_study` asks for: with `--config responses=PATH`, their analysis as well."""
+    files = [
+        f"{USER_STUDY}/plan/plan.csv",
+        f"{USER_STUDY}/notebooks/user_study.ipynb",
+    ]
+    return (
+        files + [f"{USER_STUDY}/tables/user_study_responses.md"] if RESPONSES else files
+    )

@@ -1,18 +1,6 @@
 # Studies of inference: long videos, the schedule search, decoders (Table 8), prompts that change.
 #
 # A system of long.csv whose checkpoint is neither there nor trained is left out, and the table says so.
-def has_weights(run):
-    return TRAIN or all(Path(f).is_file() for f in weights(*student_weights(run)))
-
-
-def student_weights(run):
-    """Names of the checkpoints of a run's student; none for real clips."""
-    if run.student == REAL:
-        return []
-    trained = STUDENTS[run.student].training_seeds(SEEDS)
-    return [f"{run.student}-s{seed}" for seed in trained]
-
-
 LONG = {name: run for name, run in load_long().items() if has_weights(run)}
 CLOCKED = [name for name, run in LONG.items() if run.student != REAL]
 STUDY_SIZE = PROFILE.studies
@@ -104,8 +92,8 @@ rule long_table:
         "../envs/cpu.yaml"
     params:
         profile=PROFILE.name,
-        folder=f"{OUT}/long",
-        out=OUT,
+        folder=lambda wildcards, input: os.path.dirname(os.path.dirname(input[0])),
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "write the tables of long videos"
     shell:
@@ -165,7 +153,7 @@ rule search_table:
     params:
         profile=PROFILE.name,
         folder=lambda wildcards, input: os.path.dirname(input[0]),
-        out=OUT,
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "write the tables of the schedule search"
     shell:
@@ -211,7 +199,7 @@ rule codecs_table:
     params:
         profile=PROFILE.name,
         folder=lambda wildcards, input: os.path.dirname(input[0]),
-        out=OUT,
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "write table 8"
     shell:
@@ -263,7 +251,7 @@ rule story_table:
     params:
         profile=PROFILE.name,
         folder=lambda wildcards, input: os.path.dirname(input[0]),
-        out=OUT,
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "write the tables of the story"
     shell:
@@ -298,7 +286,7 @@ rule study_notebook:
         "../envs/cpu.yaml"
     params:
         profile=PROFILE.name,
-        results=OUT,
+        results=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "run {input.source}"
     shell:

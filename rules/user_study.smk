@@ -10,17 +10,6 @@ for key in ("responses", "design"):
         )
 
 
-def user_study_files():
-    """What the target `user_study` asks for: with `--config responses=PATH`, their analysis as well."""
-    files = [
-        f"{USER_STUDY}/plan/plan.csv",
-        f"{USER_STUDY}/notebooks/user_study.ipynb",
-    ]
-    return (
-        files + [f"{USER_STUDY}/tables/user_study_responses.md"] if RESPONSES else files
-    )
-
-
 rule user_study_plan:
     input:
         DESIGN,
@@ -83,7 +72,7 @@ rule user_study_paper:
     conda:
         "../envs/cpu.yaml"
     params:
-        out=USER_STUDY,
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "write the tables of what the paper's user study can bear"
     shell:
@@ -102,7 +91,7 @@ rule user_study_notebook:
     conda:
         "../envs/cpu.yaml"
     params:
-        results=USER_STUDY,
+        results=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
     message:
         "run notebooks/user_study.py"
     shell:
@@ -154,7 +143,7 @@ rule publish_user_study:
     conda:
         "../envs/cpu.yaml"
     params:
-        results=USER_STUDY,
+        results=lambda wildcards, input: os.path.dirname(os.path.dirname(input[0])),
         out="results/published/user_study",
     message:
         "copy tables, figures, simulations and notebook to {params.out}"
