@@ -20,6 +20,8 @@ LANDED = [
     "table1",
     "table5",
     "table2",
+    "table3",
+    "table6",
     "table9",
     "validity",
     "headroom",

@@ -11,8 +11,8 @@
 # ---
 
 # %% [markdown]
-# # The method against other systems and against variants of itself
-# Tables 1, 2 and 9 of the paper. This notebook reads what `python -m repro table 1`, `2` or `9` wrote and draws it;
+# # The method against other systems, other schedules and variants of itself
+# Tables 1, 2, 3, 6 and 9 of the paper. This notebook reads what `python -m repro table NUMBER` wrote and draws it;
 # it measures nothing.
 
 # %%
@@ -53,5 +53,6 @@ print(ablation_answers.verdicts(found))
 # ## How much does each row move?
 
 # %%
-display(Image(figures.save(ablation_figures.motion(found.table), drawn / f"table{number}_motion.png")))
+if ablation_answers.tells_of_motion(found):
+    display(Image(figures.save(ablation_figures.motion(found.table), drawn / f"table{number}_motion.png")))
 print(ablation_answers.motion(found))

@@ -11,7 +11,7 @@ from repro.reporting.ablations import MOTION, SPECS
 
 @dataclass(frozen=True)
 class Results:
-    """What `python -m repro table 1`, `2` or `9` wrote."""
+    """What `python -m repro table NUMBER` wrote."""
 
     folder: Path
     number: int
@@ -44,8 +44,14 @@ def verdicts(results: Results) -> str:
     )
 
 
+def tells_of_motion(results: Results) -> bool:
+    return MOTION in SPECS[results.number].measures
+
+
 def motion(results: Results) -> str:
     """Does the method move more than its variants?"""
+    if not tells_of_motion(results):
+        return "This table does not tell of motion."
     reference = SPECS[results.number].reference
     value = results.table.set_index(["row", "metric"])["value"]
     pairs = results.pairs[results.pairs["metric"] == MOTION]

@@ -1,4 +1,4 @@
-"""Tables 1, 2 and 9: the method against other systems, and against variants of itself."""
+"""Tables 1, 2, 3, 6 and 9: the method against other systems, other schedules, and variants of itself."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ from repro.reporting.render import Document, Section, signed, significant, with_
 REAL = "real"
 """The run of the rendered clips: what the motion of a row is a share of."""
 MOTION = "motion_amplitude"
-ASPECTS = ("temporal", "frame", "text", "total", MOTION)
+SCORES = ("temporal", "frame", "text", "total")
+ASPECTS = (*SCORES, MOTION)
 
 SPEEDS = ("throughput_fps", "first_frame_latency_s")
 
@@ -43,6 +44,8 @@ class Spec:
 SPECS = {
     1: Spec(1, "Systems", "diagdistill", ("quality", "semantic", "total", MOTION), base="wan2_1"),
     2: Spec(2, "Components of Diagonal Distillation", "full_method"),
+    3: Spec(3, "Schedules of Diagonal Denoising", "diagonal_4322222", SCORES),
+    6: Spec(6, "Steps elsewhere than in the first chunks", "diagonal_4322222", SCORES),
     9: Spec(9, "The motion feature of flow distribution matching", "conv_diff"),
 }
 
@@ -72,12 +75,12 @@ def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG
     real = Path(runs_dir) / REAL / "scores.csv"
     if spec.reference not in folders or not real.is_file():
         raise ReproError(f"{runs_dir} lacks the run of {spec.reference} or {REAL}: the rule `evaluate` makes them")
-    scale = read_scores(real, [MOTION])[MOTION].mean()
+    scale = read_scores(real, [MOTION])[MOTION].mean() if MOTION in spec.measures else math.nan
     scores, rows, quality, timings = {}, [], [], {}
     for row, run in folders.items():
         folder = Path(runs_dir) / run.run_id
         table = read_scores(folder / "scores.csv", ["seed", "prompt", *spec.measures])
-        scores[row] = table.assign(**{MOTION: table[MOTION] / scale})
+        scores[row] = table.assign(**{m: table[m] / scale for m in spec.measures if m == MOTION})
         found = {r.metric: r for r in records.read(folder / "quality.json")}
         quality += found.values()
         if spec.base and (folder / "timing.json").is_file():
@@ -250,14 +253,17 @@ def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, pr
         f"{', '.join(measured.devices)}.",
         "Ours: mean [95% bootstrap interval over prompts within training seeds; with one training seed over prompts "
         "alone, the training itself is then not repeated], in percent.",
-        "Motion: mean speed of the optical flow, in percent of that of the real clips of the same prompts. The paper "
-        "prints no such number; its claim is that the flow loss makes clips move more (Figure 6).",
         f"Paired differences over the same prompts and seeds. Tested is what the paper claims "
         f"(config/claims.csv; no worse: "
         f"by less than its margin), where both rows have several training seeds; p values Holm-adjusted over these "
         f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing.",
         f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.",
     ]
+    if MOTION in spec.measures:
+        lines.append(
+            "Motion: mean speed of the optical flow, in percent of that of the real clips of the same prompts. The "
+            "paper prints no such number; its claim is that the flow loss makes clips move more (Figure 6)."
+        )
     if spec.base:
         lines.append(
             "Speed: median [quartiles] of interleaved runs, decoding included. Speed-ups are over "
@@ -266,5 +272,5 @@ def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, pr
         )
     absent = [_label(r) for r in dict.fromkeys(r for r, _ in printed) if r not in measured.runs]
     if absent:
-        lines.append(f"Not trained yet, and so without our numbers: {', '.join(absent)}.")
+        lines.append(f"Not measured yet, and so without our numbers: {', '.join(absent)}.")
     return tuple(lines)

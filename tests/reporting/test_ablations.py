@@ -57,7 +57,7 @@ def test_a_table_says_what_was_planted_and_what_was_not_trained(folder, smoke_pr
     assert set(found.table["row"]) == set(ablations.SPECS[9].reference.split()) | {
         r for r in ("difference", "correlation", "low_freq", "high_freq", "mlp")
     }
-    assert "Not trained yet, and so without our numbers: raw." in found.markdown
+    assert "Not measured yet, and so without our numbers: raw." in found.markdown
     assert found.markdown.count("| raw ") == 1 and "| 92.5 " in found.markdown
     assert (found.pairs["seeds"] == 1).all() and found.pairs["p_holm"].isna().all()
     assert set(found.pairs.query("metric in ('temporal', 'frame', 'text')")["verdict"]) == {"one seed"}
