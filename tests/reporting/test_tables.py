@@ -172,26 +172,26 @@ def test_records_of_an_older_schedule_are_refused(runs_dir, tmp_path, edit_recor
 
 
 def test_other_tables_have_not_landed(tmp_path):
-    with pytest.raises(ReproError, match="table 3 has not landed yet"):
-        tables.build(3, "smoke", tmp_path, tmp_path)
+    with pytest.raises(ReproError, match="table 4 has not landed yet"):
+        tables.build(4, "smoke", tmp_path, tmp_path)
 
 
 def test_a_table_without_pairs_and_a_run_without_a_partner(runs_dir, tmp_path, monkeypatch):
-    """A specification is data: Table 3 prints one mode only."""
+    """A specification is data: Table 4 prints one mode only."""
     config = tmp_path / "config"
     shutil.copytree(CONFIG_DIR, config)
     text = (config / "runs.csv").read_text()
-    (config / "runs.csv").write_text(text.replace("diagonal_4322222,table5;", "diagonal_4322222,table5;table3;"))
-    spec = tables.Spec(3, "Steps", ("temporal",), ("throughput_fps",), None)
-    monkeypatch.setitem(tables.SPECS, 3, spec)
-    tables.build(3, "smoke", runs_dir, tmp_path / "out", config)
+    (config / "runs.csv").write_text(text.replace("diagonal_4322222,table5;", "diagonal_4322222,table5;table4;"))
+    spec = tables.Spec(4, "Steps", ("temporal",), ("throughput_fps",), None)
+    monkeypatch.setitem(tables.SPECS, 4, spec)
+    tables.build(4, "smoke", runs_dir, tmp_path / "out", config)
     assert sorted(p.name for p in (tmp_path / "out" / "tables").iterdir()) == [
-        f"table3.{suffix}" for suffix in ("csv", "html", "md", "tex")
+        f"table4.{suffix}" for suffix in ("csv", "html", "md", "tex")
     ]
-    paired = tables.Spec(3, "Steps", ("temporal",), ("throughput_fps",), ("diagonal", "self"))
-    monkeypatch.setitem(tables.SPECS, 3, paired)
+    paired = tables.Spec(4, "Steps", ("temporal",), ("throughput_fps",), ("diagonal", "self"))
+    monkeypatch.setitem(tables.SPECS, 4, paired)
     with pytest.raises(ReproError, match="schedule 4322222 has no run with cache self"):
-        tables.build(3, "smoke", runs_dir, tmp_path / "out", config)
+        tables.build(4, "smoke", runs_dir, tmp_path / "out", config)
 
 
 def test_number_forms():
