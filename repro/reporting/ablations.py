@@ -119,7 +119,6 @@ def compare(
     found = comparisons.quality_pairs(
         measured.scores, pairs, spec.measures, printed, settings.bootstrap, settings.seed, margins
     ).rename(columns={"schedule": "row"})
-    found["margin"] = [margins.get((spec.reference, *cell), 0.0) for cell in cells]
     found["claim"] = [c.expectation if (c := claim(*cell)) else NO_CLAIM for cell in cells]
     found["seeds"] = [min(measured.seeds(spec.reference), measured.seeds(r)) for r in found["row"]]
     found["verdict"] = found["claim"].where(found["claim"] == NO_CLAIM, ONE_SEED)
@@ -127,7 +126,7 @@ def compare(
     found["p_holm"] = math.nan
     if tested.any():
         found.loc[tested, "p_holm"] = holm(found.loc[tested, "p"])
-        shifted = found["difference"] + found.pop("margin")
+        shifted = found["difference"] + [margins.get((spec.reference, *cell), 0.0) for cell in cells]
         judged = zip(shifted[tested], found.loc[tested, "p_holm"], strict=True)
         found.loc[tested, "verdict"] = [verdict(d, p) for d, p in judged]
     return found
@@ -254,8 +253,8 @@ def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, pr
         "Ours: mean [95% bootstrap interval over prompts within training seeds; with one training seed over prompts "
         "alone, the training itself is then not repeated], in percent.",
         f"Paired differences over the same prompts and seeds. Tested is what the paper claims "
-        f"(config/claims.csv; no worse: "
-        f"by less than its margin), where both rows have several training seeds; p values Holm-adjusted over these "
+        "(config/claims.csv; no worse has no margin here, for none was fixed before the scores were seen: only a "
+        "resolved difference decides), where both rows have several training seeds; p values Holm-adjusted over these "
         f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing.",
         f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.",
     ]

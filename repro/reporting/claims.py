@@ -65,7 +65,7 @@ class Claim(Section):
     bound: str | None = None
     """Formula of what a value is held against."""
     margin: NonNegativeFloat = 0.0
-    """Points by which "no worse" may be worse."""
+    """Points by which "no worse" may be worse; 0 where none was fixed before the scores were seen."""
     records: str | None = None
     """Folder of records under results/published, for `ratio` and `value`."""
     shown: str | None = None
@@ -80,7 +80,7 @@ class Claim(Section):
             raise ValueError(f"test {self.test} needs {', '.join(columns)}: fill in {', '.join(absent)}")
         if self.expectation not in (expected or (None,)):
             raise ValueError(f"test {self.test} expects {' or '.join(expected) or 'nothing'}, not {self.expectation}")
-        if (self.expectation == "no worse") != (self.margin > 0):
+        if self.margin > 0 and self.expectation != "no worse":
             raise ValueError("a margin goes with the expectation no worse, and only with that")
         if (self.records is None) == (self.test in ("ratio", "value")):
             raise ValueError("records goes with ratio and value, and only with them")
@@ -268,7 +268,8 @@ def notes(judged: list[Judged]) -> tuple[str, ...]:
         "holds both; one seed: a row was trained once, which decides nothing; not measured: a named part is missing.",
         "Scores: paired differences over the same prompts and training seeds, percentage points [95% cluster "
         f"bootstrap interval]; p values Holm-adjusted over all {tested} of them. No worse: by less than the margin in "
-        "config/claims.csv. Of several comparisons the one furthest from the claim is shown; claims_parts.csv has all.",
+        "config/claims.csv; where none was fixed before the scores were seen, only a resolved difference decides. Of "
+        "several comparisons the one furthest from the claim is shown; claims_parts.csv has all.",
         "Times and memory: medians [quartiles] on the device of the records; a ratio's range divides opposite "
         "quartiles. Weights were random there: no quality at paper scale was measured.",
     )
@@ -296,7 +297,8 @@ def scorecard(judged: list[Judged], sheet: Sheet) -> Document:
         (counted(judged), render.Section("decided", "Decided claims", columns, rows)),
         (
             "In mini, quality in a small world, where direction and not value is compared; in wan, time and memory at "
-            "the paper's scale, with this repository's engine and random weights; people: needs a survey.",
+            "the paper's scale, with this repository's engine and random weights, and reproduced there means at least "
+            "as fast or as small as printed; people: needs a survey.",
             "Every claim: results/published/paper/tables/claims.md. The paper's own numbers: audit.md beside it.",
         ),
     )

@@ -241,7 +241,8 @@ def notes(long: Long, profile: str) -> tuple[str, ...]:
         "any fault in the pictures.",
         f"Latency: median [quartiles] at batch 1 on {clock.device}, decoding included; changes over the whole video: "
         "Theil–Sen slope [95% interval] relative to the median; memory: what PyTorch has given out on a GPU, of the "
-        "whole process elsewhere.",
+        "whole process elsewhere. One run a system, whose chunks are not independent: these intervals leave out how "
+        "much runs differ, and decide nothing.",
     ]
     if long.absent:
         lines.append(f"Not measured, for want of a checkpoint: {', '.join(long.absent)}.")

@@ -78,7 +78,8 @@ def _run(notebook, source: Path, parameters: dict):
 
 
 def normalise(notebook):
-    """Drop what differs from run to run: times, counts, random cell ids, how output was cut into pieces."""
+    """Drop what differs from run to run or from machine to machine: times, counts, random cell ids, how output was cut
+    into pieces, and what was written to stderr (progress, and warnings that name the folder of a package)."""
     from nbstripout import strip_output
 
     notebook = strip_output(notebook, keep_output=True, keep_count=False, keep_id=True, extra_keys=list(STRIPPED))
@@ -87,7 +88,7 @@ def normalise(notebook):
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"
         if cell.cell_type == "code":
-            cell["outputs"] = _joined(cell.outputs)
+            cell["outputs"] = _joined([o for o in cell.outputs if o.get("name") != "stderr"])
     return notebook
 
 

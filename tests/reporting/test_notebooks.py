@@ -1,6 +1,7 @@
 """Executed notebooks: parameters checked, bytes stable, failures named and nothing half-written."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -46,6 +47,17 @@ def test_parameters_reach_the_cells_and_bytes_are_stable(source, tmp_path):
     )
     assert outputs(first) == ["goodbye True\nsecond piece\n", "'goodbye'"]
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_warning_that_names_a_folder_of_this_machine_is_left_out(source, tmp_path):
+    made = notebooks.execute(source("import warnings\nwarnings.warn(sys.prefix)\n6 * 7"), tmp_path / "a.ipynb", {})
+    assert outputs(made)[-1] == "42" and "stderr" not in made.read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results/published").rglob("*.ipynb")), ids=lambda p: p.stem)
+def test_published_notebooks_name_no_folder_of_a_machine(path):
+    said = " ".join(outputs(path))
+    assert not re.search(r"site-packages|/home/|/root/|/tmp/", said) and str(ROOT) not in said
 
 
 def test_an_unknown_parameter_is_refused(source, tmp_path):

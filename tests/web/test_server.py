@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import shutil
 import threading
 import time
 import urllib.error
@@ -19,7 +18,6 @@ from repro.generation.studio import open_world
 from repro.web.server import make_server
 
 CHECKPOINTS = ROOT / "results" / "published" / "mini" / "checkpoints"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RED = "a large red square stays still over dots, flat style, still camera"
 BLUE = "a large blue square stays still over dots, flat style, still camera"
 SECONDS, CHUNKS, FRAMES = 2.0, 3, 33
@@ -119,34 +117,27 @@ def test_a_prompt_for_no_video_is_refused(address):
     assert error.value.code == 400 and b"not running any more" in error.value.read()
 
 
-def test_the_page_shows_the_video_in_a_browser(address, tmp_path):
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright drives the browser: make test installs it"
-    )
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        page.fill("#prompt", RED)
-        page.fill("#schedule", "2")
-        page.fill("#seconds", str(SECONDS))
-        page.click("#start")
-        # Frames are drawn while later chunks are still to come.
-        page.wait_for_function("Number(canvas.dataset.drawn) > 0 && Number(canvas.dataset.chunks) < 3", timeout=30_000)
-        assert page.is_enabled("#change") and not page.is_enabled("#start")
-        page.wait_for_function("canvas.dataset.state === 'shown'", timeout=30_000)
-        assert page.evaluate("[canvas.width, canvas.height, Number(canvas.dataset.drawn)]") == [112, 64, FRAMES]
-        pixels = np.array(page.evaluate("Array.from(pen.getImageData(0, 0, 112, 64).data)")).reshape(64, 112, 4)
-        assert ((pixels[..., 0] > 150) & (pixels[..., 2] < 90)).sum() > 200  # a large red square
-        assert "done: 3 chunks" in page.inner_text("#status")
-        page.fill("#prompt", "a huge star")
-        page.click("#start")
-        page.wait_for_selector("#status.error")
-        assert "does not know 'huge'" in page.inner_text("#status")
-        page.screenshot(path=str(tmp_path / "page.png"))
-        browser.close()
+def test_the_page_shows_the_video_in_a_browser(address, browser, tmp_path):
+    page = browser.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.fill("#prompt", RED)
+    page.fill("#schedule", "2")
+    page.fill("#seconds", str(SECONDS))
+    page.click("#start")
+    # Frames are drawn while later chunks are still to come.
+    page.wait_for_function("Number(canvas.dataset.drawn) > 0 && Number(canvas.dataset.chunks) < 3", timeout=30_000)
+    assert page.is_enabled("#change") and not page.is_enabled("#start")
+    page.wait_for_function("canvas.dataset.state === 'shown'", timeout=30_000)
+    assert page.evaluate("[canvas.width, canvas.height, Number(canvas.dataset.drawn)]") == [112, 64, FRAMES]
+    pixels = np.array(page.evaluate("Array.from(pen.getImageData(0, 0, 112, 64).data)")).reshape(64, 112, 4)
+    assert ((pixels[..., 0] > 150) & (pixels[..., 2] < 90)).sum() > 200  # a large red square
+    assert "done: 3 chunks" in page.inner_text("#status")
+    page.fill("#prompt", "a huge star")
+    page.click("#start")
+    page.wait_for_selector("#status.error")
+    assert "does not know 'huge'" in page.inner_text("#status")
+    page.screenshot(path=str(tmp_path / "page.png"))
+    page.close()
     assert errors == []
