@@ -22,6 +22,7 @@ LANDED = [
     "table2",
     "table3",
     "table6",
+    "table7",
     "table9",
     "validity",
     "headroom",

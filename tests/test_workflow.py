@@ -173,8 +173,8 @@ def test_training_can_be_asked_for_in_either_spelling(tree):
         (
             "table4",
             {},
-            "table4 has not landed yet: the targets that work are table1, table5, table2, table3, table6, table9, "
-            "validity, headroom, videos, cost, onedim, long, search, table8, story, user_study",
+            "table4 has not landed yet: the targets that work are table1, table5, table2, table3, table6, table7, "
+            "table9, validity, headroom, videos, cost, onedim, long, search, table8, story, user_study",
         ),
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),
