@@ -1,7 +1,7 @@
 # snakemake table5                                     mini, from its shipped checkpoints
 # snakemake validity                                   do the measures measure? mini, from its shipped judge
 # snakemake table5 --config profile=smoke              everything at toy size, training included
-# snakemake long search table8 story                   studies of inference: long videos, schedules, decoders, prompts
+# snakemake long table4 search table8 story            studies of inference: long videos, windows, schedules, decoders
 # snakemake onedim                                     the method on videos of one number a frame
 # snakemake figures                                    Figures 5 and 10 with numbers: sweeps, and quality chunk by chunk
 # snakemake vbench_env                                  VBench's own environment: .venv-vbench
@@ -22,7 +22,9 @@ LANDED = [
     "table5",
     "table2",
     "table3",
+    "table4",
     "table6",
+    "table7",
     "table9",
     "figures",
     "validity",

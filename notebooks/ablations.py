@@ -12,7 +12,7 @@
 
 # %% [markdown]
 # # The method against other systems, other schedules and variants of itself
-# Tables 1, 2, 3, 6 and 9 of the paper. This notebook reads what `python -m repro table NUMBER` wrote and draws it;
+# Tables 1, 2, 3, 6, 7 and 9 of the paper. This notebook reads what `python -m repro table NUMBER` wrote and draws it;
 # it measures nothing.
 
 # %%

@@ -1,10 +1,11 @@
-# Studies of inference: long videos, the schedule search, decoders (Table 8), prompts that change.
+# Studies of inference: long videos, attention windows (Table 4), the schedule search, decoders (Table 8), prompts that
+# change.
 #
 # A system of long.csv whose checkpoint is neither there nor trained is left out, and the table says so.
 LONG = {name: run for name, run in load_long().items() if has_weights(run)}
 CLOCKED = [name for name, run in LONG.items() if run.student != REAL]
 STUDY_SIZE = PROFILE.studies
-SEARCHED = RUNS["diagonal_4322222"]
+SEARCHED = WINDOWED = RUNS["diagonal_4322222"]
 TOLD = [RUNS[name] for name in ("diagonal_4322222", "self_4444444")]
 
 
@@ -98,6 +99,56 @@ rule long_table:
         "write the tables of long videos"
     shell:
         "python -m repro long-table --profile {params.profile} --long {params.folder:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule measure_windows:
+    input:
+        checkpoints("judge", "real", "text_encoder", "tiny", *student_weights(WINDOWED)),
+    output:
+        f"{OUT}/windows/windows.json",
+        multiext(f"{OUT}/windows/", "scores.csv.gz", "latency.csv"),
+    log:
+        f"{OUT}/logs/windows.log",
+    conda:
+        "../envs/cpu.yaml"
+    # All the cores: chunks are timed.
+    threads: ALL_CORES
+    resources:
+        gpu=GPU,
+    params:
+        run=WINDOWED.model_dump_json(),
+        size=STUDY_SIZE.windows.model_dump_json(),
+        name=WINDOWED.run_id,
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
+        settings=f"{SETTINGS} {EVALUATION}",
+        used=lambda wildcards, threads: threads if GPU else 1,
+    message:
+        "roll on with every attention window"
+    shell:
+        "python -m repro windows {params.settings} --run {params.name} --out {params.folder:q}"
+        " --threads {params.used} > {log:q} 2>&1"
+
+
+rule windows_table:
+    input:
+        rules.measure_windows.output,
+        "config/paper_tables.csv",
+        "config/paper_text.csv",
+    output:
+        multiext(f"{OUT}/tables/table4", ".csv", "_pairs.csv", ".md", ".html", ".tex"),
+    log:
+        f"{OUT}/logs/table4.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        profile=PROFILE.name,
+        folder=lambda wildcards, input: os.path.dirname(input[0]),
+        out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
+    message:
+        "write table 4"
+    shell:
+        "python -m repro windows-table --profile {params.profile} --windows {params.folder:q}"
         " --out {params.out:q} > {log:q} 2>&1"
 
 
@@ -261,6 +312,7 @@ rule story_table:
 
 STUDY_TABLES = {
     "long": rules.long_table.output,
+    "table4": rules.windows_table.output,
     "search": rules.search_table.output,
     "table8": rules.codecs_table.output,
     "story": rules.story_table.output,

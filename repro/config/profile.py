@@ -192,11 +192,18 @@ class Search(Section):
         return rungs
 
 
+class Windows(Roll):
+    """The long video of every attention window, and how often it is timed."""
+
+    timing: Timing
+
+
 class Studies(Section):
     """How large the studies of inference are."""
 
     rolls: tuple[Roll, ...]
     search: Search
+    windows: Windows
     codec_clips: PositiveInt
     """Held-out clips on which the decoders are compared."""
     stories: PositiveInt

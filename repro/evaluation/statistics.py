@@ -4,6 +4,8 @@ Scores come as tables with the columns seed (training seed), prompt and value. T
 draws training seeds, then prompts within each drawn seed.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -86,3 +88,19 @@ def verdict(difference: float, p_adjusted: float, higher_is_better: bool = True)
     if p_adjusted >= 0.05 or difference == 0:
         return "unresolved"
     return "reproduced" if (difference > 0) == higher_is_better else "contradicted"
+
+
+class Line(NamedTuple):
+    """A least-squares line; `worst` is the largest departure from it, a share of the range of y."""
+
+    slope: float
+    start: float
+    r2: float
+    worst: float
+
+
+def straight_line(x: np.ndarray, y: np.ndarray) -> Line:
+    """How linear is y in x? y must not be constant."""
+    slope, start = np.polyfit(x, y, 1)
+    left = y - (slope * x + start)
+    return Line(float(slope), float(start), float(1 - left.var() / y.var()), float(np.abs(left).max() / np.ptp(y)))

@@ -34,6 +34,11 @@ class CacheLayer(NamedTuple):
         return self.cache.place(self.layer, batch, tokens)
 
 
+def cache_bytes(config, geometry: Geometry, frames: int, dtype: torch.dtype, batch: int = 1) -> int:
+    """Bytes of the keys and values of so many latent frames, sink included: what a KVCache of them takes."""
+    return 2 * config.layers * batch * geometry.tokens(frames) * config.dim * dtype.itemsize
+
+
 class KVCache:
     """Keys and values of the last `window_frames` latent frames, the current chunk included.
 

@@ -9,7 +9,7 @@ import pandas as pd
 from repro.config import CONFIG_DIR, Evaluation, load_profile
 from repro.errors import ReproError
 from repro.evaluation.statistics import holm, verdict
-from repro.reporting import comparisons, long_video, printed, records, search, speed
+from repro.reporting import comparisons, long_video, printed, records, search, speed, windows
 from repro.reporting.ablations import MOTION, REAL
 from repro.reporting.claims import (
     CONTRADICTED,
@@ -69,6 +69,11 @@ class Published:
         return long_video.compared(self.long)
 
     @cached_property
+    def windows(self) -> windows.Windows | None:
+        folder = self.folder / self.profile / "windows"
+        return windows.load(folder, self.profile) if folder.is_dir() else None
+
+    @cached_property
     def search(self) -> search.Search | None:
         folder = self.folder / self.profile / "search"
         return search.load(folder, self.profile) if folder.is_dir() else None
@@ -93,6 +98,8 @@ def judge(
                 parts = linear(claim, found, sheet)
             case "drift" | "rolled":
                 parts = (drift if claim.test == "drift" else rolled)(claim, found)
+            case "windowed":
+                parts = windowed(claim, found)
             case "front" | "monotone":
                 parts = searched(claim, found)
             case "none":
@@ -178,7 +185,7 @@ def linear(claim: Claim, found: Published, sheet: Sheet) -> list[Part]:
         if measured is None or not measured.complete("table4"):
             part.missing = "Table 4's rows in wan-h100/speed"
             continue
-        part.value = speed.linearity(measured)[f"{metric}_ours"]["worst"]
+        part.value = speed.linearity(measured)[f"{metric}_ours"].worst
         bound = formula_of(claim, "bound", sheet).value
         part.verdict = against(part.value, part.value, claim.expectation, bound)
     return parts
@@ -191,7 +198,7 @@ def _decided(part: Part, claim: Claim) -> str:
     if part.n < long_video.FEWEST:
         return UNRESOLVED
     match claim.expectation:
-        case "no worse":
+        case "no worse" if claim.margin:
             good, bad = part.low > -claim.margin, part.high < -claim.margin
         case "falls":
             good, bad = part.high < 0 and part.p_holm < 0.05, part.low > 0 and part.p_holm < 0.05
@@ -244,6 +251,20 @@ def rolled(claim: Claim, found: Published) -> list[Part]:
             else:
                 part.missing = f"the comparison of {first} and {second} in mini/long"
     return [p for p, *_ in parts]
+
+
+def windowed(claim: Claim, found: Published) -> list[Part]:
+    parts = []
+    for (window,) in claim.split:
+        part = Part(claim, f"{claim.metrics}, {window} − the widest")
+        parts.append(part)
+        if found.windows is None:
+            part.missing = f"{found.profile}/windows"
+            continue
+        part.seeds = len(found.windows.seeds)
+        rows = found.windows.pairs[found.windows.pairs["against"] == "widest"].set_index("row")
+        _fill(part, rows.loc[window], "difference", 1, "points")
+    return parts
 
 
 def searched(claim: Claim, found: Published) -> list[Part]:

@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeFloat, model_validator
 
 from repro.config import CONFIG_DIR, Section, load_long, load_rows, load_runs
 from repro.errors import ReproError
+from repro.evaluation import windows
 from repro.evaluation.dimensions import DIMENSIONS, MEASURES
 from repro.evaluation.speed import load_speed
 from repro.reporting import long_video, printed, render, speed
@@ -28,7 +29,7 @@ ORDER = (CONTRADICTED, NOT_MEASURED, ONE_SEED, UNRESOLVED, REPRODUCED)
 """Which verdict of its comparisons a claim takes: the first of these that any of them has."""
 SCORES = (*DIMENSIONS, *MEASURES, "temporal", "frame", "text", "quality", "semantic", "total")
 PACED = ("chunk_latency_s", "seconds_change", "memory_mib_change", "cache_bytes")
-Test = Literal["paired", "ratio", "value", "linear", "drift", "rolled", "front", "monotone", "none"]
+Test = Literal["paired", "ratio", "value", "linear", "drift", "rolled", "windowed", "front", "monotone", "none"]
 NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "paired": (("pairs", "metrics"), ("better", "no worse")),
     "ratio": (("pairs", "metrics", "bound"), ("at least", "at most")),
@@ -36,6 +37,7 @@ NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "linear": (("metrics", "bound"), ("at most",)),
     "drift": (("pairs", "metrics"), ("no worse", "falls", "rises")),
     "rolled": (("pairs", "metrics"), ("better", "no worse")),
+    "windowed": (("pairs", "metrics"), ("no worse", "falls")),
     "front": ((), ()),
     "monotone": ((), ()),
     "none": (("missing",), ()),
@@ -49,7 +51,8 @@ class Claim(Section):
     `paired`: mean scores of runs `first:second`, same prompts and seeds, in percentage points. `ratio` and `value`:
     medians in the folder `records`. `linear`: largest departure from a straight line over the window, a share of the
     range. `drift`: slope of a long video's measure in points a minute; `rolled`: difference of two systems' means over
-    time. `front` and `monotone`: of the schedule search. `none`: not measurable here; `missing` says what would do it.
+    time. `windowed`: an attention window's measure less that of the widest one, in points. `front` and `monotone`: of
+    the schedule search. `none`: not measurable here; `missing` says what would do it.
     """
 
     claim: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -154,6 +157,7 @@ def load(config_dir: Path = CONFIG_DIR) -> list[Claim]:
         "paired": (runs, SCORES, "runs.csv"),
         "drift": (systems, long_video.NAMES, "long.csv"),
         "rolled": (systems, long_video.NAMES, "long.csv"),
+        "windowed": ([w.name for w in windows.grid()], ("total",), "Table 4"),
         "linear": ((), speed.SPEED_TABLES["table4"], "speed.csv"),
     }
     for claim in claims:

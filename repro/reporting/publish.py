@@ -28,6 +28,7 @@ WORLD_PARTS = (
     "search/*",
     "codecs/*",
     "story/*",
+    "windows/*",
     "training/*/log.jsonl",
     "training/*/run.json",
     "cost/*.json",
@@ -39,7 +40,7 @@ USER_STUDY_PARTS = ("power/power.csv", "truth/truth.csv", "tables/*", "figures/*
 PAPER_PARTS = ("tables/*", "figures/*.png", "notebooks/*.ipynb")
 PARTS = {"world": WORLD_PARTS, "speed": SPEED_PARTS, "user_study": USER_STUDY_PARTS, "paper": PAPER_PARTS}
 """What a profile with a world publishes, one that is timed only, the user study, and the paper's audit and claims."""
-OPTIONAL = ("training", "cost", "real_clips", "speed", "long", "search", "codecs", "story")
+OPTIONAL = ("training", "cost", "real_clips", "speed", "long", "search", "codecs", "story", "windows")
 """Parts of runs that trained, of targets that not every run asks for, or of a machine with a GPU."""
 MAX_BYTES = 2_000_000
 

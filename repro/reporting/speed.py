@@ -6,11 +6,11 @@ Weights were random: the tables speak of time and memory, and of rounding.
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from repro.config import CONFIG_DIR
 from repro.evaluation.speed import load_speed, rows_of
+from repro.evaluation.statistics import Line, straight_line
 from repro.files import write_text
 from repro.reporting import paper, records, render
 from repro.reporting.render import DASH, Document, Section, significant, with_range
@@ -181,17 +181,13 @@ def markdown(shown: Section) -> str:
     return render.markdown(Document((shown,), ()))
 
 
-def linearity(measured: Measured) -> dict[str, dict[str, float]]:
+def linearity(measured: Measured) -> dict[str, Line]:
     """Table 4: straight lines of latency (s) and memory (GB) over the window; ours and the paper's."""
     data, lines = frame(measured, "table4"), {}
     for metric in SPEED_TABLES["table4"]:
         for whose, column in (("ours", metric), ("paper", f"{metric}_paper")):
             x, y = data["window_frames"].to_numpy(float), data[column].to_numpy(float)
-            slope, start = np.polyfit(x, y, 1)
-            left = y - (slope * x + start)
-            r2 = float(1 - left.var() / y.var())
-            worst = float(np.abs(left).max() / np.ptp(y))
-            lines[f"{metric}_{whose}"] = {"slope": float(slope), "start": float(start), "r2": r2, "worst": worst}
+            lines[f"{metric}_{whose}"] = straight_line(x, y)
     return lines
 
 
@@ -204,8 +200,8 @@ def linearity_notes(measured: Measured) -> tuple[str, ...]:
     for name, line in linearity(measured).items():
         metric, whose = name.rsplit("_", 1)
         said.append(
-            f"{METRICS[metric]}, {whose}: {line['slope']:.4f} more for each latent frame of the window "
-            f"(straight line, R² {line['r2']:.3f}; largest departure {100 * line['worst']:.0f}% of the range)."
+            f"{METRICS[metric]}, {whose}: {line.slope:.4f} more for each latent frame of the window "
+            f"(straight line, R² {line.r2:.3f}; largest departure {100 * line.worst:.0f}% of the range)."
         )
     return tuple(said)
 

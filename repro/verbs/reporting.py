@@ -27,6 +27,18 @@ def long_table(
 
 
 @app.command()
+def windows_table(
+    windows: Annotated[Path, typer.Option(help="folder that the verb `windows` wrote")],
+    out: Annotated[Path, typer.Option(help="folder for tables/table4.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """Table 4 beside the paper's numbers: where does the plateau of the attention window start?"""
+    from repro.reporting.windows import build
+
+    build(windows, profile, out)
+
+
+@app.command()
 def search_table(
     search: Annotated[Path, typer.Option(help="folder that the verb `search` wrote")],
     out: Annotated[Path, typer.Option(help="folder for tables/search.{csv,md,html,tex}")],

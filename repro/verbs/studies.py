@@ -14,7 +14,7 @@ from repro.config import (
     load_students,
 )
 from repro.device import prepare as _torch
-from repro.verbs.options import Checkpoints, Device, Evaluation, ProfileName, Prompts, Threads, row_of
+from repro.verbs.options import Checkpoints, Device, Evaluation, ProfileName, Prompts, RunName, Threads, row_of
 
 app = typer.Typer()
 
@@ -53,6 +53,24 @@ def pace(
     _torch(threads, device)
     rows = [row_of(load_long(), name, "system", "long.csv") for name in systems.split(",")]
     measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)
+
+
+@app.command()
+def windows(
+    checkpoints: Checkpoints,
+    out: Annotated[Path, typer.Option(help="folder for windows.json, scores.csv.gz and latency.csv")],
+    run: RunName = "diagonal_4322222",
+    profile: ProfileName = "mini",
+    evaluation: Evaluation = "default",
+    device: Device = "cpu",
+    threads: Threads = 0,
+):
+    """Attention windows of 3 to 27 latent frames, with and without a sink: quality, latency, memory (Table 4)."""
+    from repro.evaluation.windows import measure
+
+    _torch(threads, device)
+    row, config = row_of(load_runs(), run, "run", "runs.csv"), load_profile(profile, evaluation=evaluation)
+    measure(for_run(config, row, load_students()), row, checkpoints, out, device)
 
 
 @app.command()

@@ -97,3 +97,14 @@ def test_chunks_are_scored_alone_and_without_a_gap(smoke, judge, clips):
     other = quality.chunk_scores(judge, spoilt, CAPTIONS[:2], geometry, "test", "cpu")
     changed = (table[["total", "saturation"]] != other[["total", "saturation"]]).any(axis=1)
     assert changed.tolist() == (table["chunk"] == 1).tolist()
+
+
+def test_chunks_of_one_frame_are_evaluated_like_chunks_of_three(smoke, everything):
+    """21 chunks, whose schedule repeats its last digit; scored over the same spans of time as every other run."""
+    row = load_runs()["frame_level_4322222"]
+    for file in everything.glob("diagonal-s*.safetensors"):
+        file.rename(file.with_name(file.name.replace("diagonal", row.student)))
+    quality.evaluate(smoke, row, everything / "prompts.safetensors", everything, everything / "out", "cpu")
+    rows = {r["metric"]: r["value"] for r in json.loads((everything / "out/quality.json").read_text())}
+    assert rows["forwards"] == 4 + 3 + 2 * (smoke.geometry.latent_frames - 2)
+    assert pd.read_csv(everything / "out/chunks.csv")["chunk"].nunique() == smoke.geometry.chunks

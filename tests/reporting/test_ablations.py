@@ -1,4 +1,4 @@
-"""Tables 1, 2 and 9 from synthetic scores: known values, no model."""
+"""Tables 1, 2, 7 and 9 from synthetic scores: known values, no model."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,12 @@ COMMON |= {"versions": {}, "unit": "score"}
 GAIN = {"full_4322222": 0.05, "real": 0.1}
 
 
-ONE_SEED = ("real", "flow_release_4322222", *(f"flow_{f}_4322222" for f in ("mlp", "difference", "correlation")))
+ONE_SEED = (
+    "real",
+    "frame_level_4322222",
+    "flow_release_4322222",
+    *(f"flow_{f}_4322222" for f in ("mlp", "difference", "correlation")),
+)
 ONE_SEED += ("flow_low_freq_4322222", "flow_high_freq_4322222")
 
 
@@ -24,10 +29,12 @@ MEASURES = tuple(dict.fromkeys(m for spec in ablations.SPECS.values() for m in s
 
 @pytest.fixture
 def folder(tmp_path):
-    """Every run of the three tables; the extractors beside the method have one seed, `raw` none at all."""
+    """Every run of four tables; the extractors beside the method have one seed, `raw` none at all."""
     rng = np.random.default_rng(0)
     noise = {m: rng.normal(0, 0.01, (3, PROMPTS)) for m in MEASURES}
-    runs = {r.run_id: r for table in ("table1", "table2", "table9") for r in runs_of(table, load_runs().values())}
+    runs = {
+        r.run_id: r for table in ("table1", "table2", "table7", "table9") for r in runs_of(table, load_runs().values())
+    }
     for run in runs.values():
         if run.run_id == "flow_raw_4322222":
             continue
@@ -103,21 +110,45 @@ def test_scores_of_other_prompts_are_refused(folder, smoke_profile, tmp_path):
         ablations.build(9, smoke_profile, folder, tmp_path / "out")
 
 
-def test_speed_ups_are_told_by_the_first_frame_and_by_throughput(folder, smoke_profile, tmp_path):
-    speeds = {"wan2_1": (2.0, 40.0), "full_4322222": (20.0, 0.5)}
-    for run, (frames_a_second, first) in speeds.items():
+def write_speeds(folder, speeds):
+    """By run: frames a second, and seconds to the first."""
+    for run, values in speeds.items():
         common = COMMON | {"run_id": run, "seeds": [0], "n": 10}
-        rows = [
-            Record(metric="throughput_fps", value=frames_a_second, low=frames_a_second, high=frames_a_second, **common),
-            Record(metric="first_frame_latency_s", value=first, low=first, high=first, **common),
-        ]
-        write(folder / run / "timing.json", rows)
-    ablations.build(1, smoke_profile, folder, tmp_path / "out")
-    markdown = ablation_answers.load(tmp_path / "out", 1).markdown
+        named = zip(ablations.SPEEDS, values, strict=True)
+        write(folder / run / "timing.json", [Record(metric=m, value=v, low=v, high=v, **common) for m, v in named])
+
+
+def speed_rows(out, number):
+    """Cells of the section on speed by row."""
+    markdown = ablation_answers.load(out, number).markdown
     speed = markdown[markdown.index("speed at batch 1") : markdown.index("minus the other row")]
-    rows = {
+    return {
         row.split("|")[1].strip(): [c.strip() for c in row.split("|")[2:-1]] for row in speed.splitlines() if "|" in row
     }
+
+
+def test_speed_ups_are_told_by_the_first_frame_and_by_throughput(folder, smoke_profile, tmp_path):
+    write_speeds(folder, {"wan2_1": (2.0, 40.0), "full_4322222": (20.0, 0.5)})
+    ablations.build(1, smoke_profile, folder, tmp_path / "out")
+    rows = speed_rows(tmp_path / "out", 1)
     assert rows["wan2 1"][-3:] == ["1.0", "1.00×", "1.00×"]
     assert rows["diagdistill"][-3:] == ["277.3", "80.0×", "10.0×"]
     assert rows["causvid"][-3:] == ["149.3", "–", "–"]
+
+
+def test_the_frame_level_student_is_set_against_chunks_of_three(folder, smoke_profile, tmp_path):
+    """The paper's speed-ups are over a row that Table 7 does not have: here over that of the base."""
+    write_speeds(folder, {"full_4322222": (20.0, 0.5), "frame_level_4322222": (10.0, 0.25)})
+    ablations.build(7, smoke_profile, folder, tmp_path / "out")
+    rows = speed_rows(tmp_path / "out", 7)
+    assert rows["chunk size 3"][-3:] == ["1.00×", "1.00×", "1.00×"]
+    assert rows["chunk size 1"][-3:] == ["1.49×", "2.00×", "0.500×"]
+    pairs = ablation_answers.load(tmp_path / "out", 7).pairs.set_index("metric")
+    assert pairs.loc["total", "verdict"] == "one seed" and pairs.loc["quality", "verdict"] == "no claim"
+    assert pairs.loc["total", "paper_difference"] == pytest.approx(84.48 - 84.29)
+
+
+def test_a_method_alone_is_compared_with_nothing(folder, smoke_profile, tmp_path):
+    (folder / "frame_level_4322222").rename(tmp_path / "away")
+    with pytest.raises(ReproError, match="no row of table 7 was evaluated beside chunk_size_3"):
+        ablations.build(7, smoke_profile, folder, tmp_path / "out")
