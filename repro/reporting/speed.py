@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from repro.config import CONFIG_DIR
-from repro.evaluation.speed import load_speed, rows_of
+from repro.evaluation.speed_rows import load_speed, rows_of
 from repro.files import write_text
 from repro.reporting import paper, records, render
 from repro.reporting.render import DASH, Document, Section, significant, with_range
