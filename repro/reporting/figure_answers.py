@@ -41,8 +41,6 @@ def best(found: Results) -> str:
             for r in rows.itertuples()
         ]
         told.append(f"{curve}, of {rows['settings'].iloc[0]} settings: {', '.join(parts)}")
-    if not told:
-        return "One setting is measured: nothing to choose from."
     return f"Best, and its lead over the paper's {found.more['paper_best'].iloc[0]:g}; {'; '.join(told)}."
 
 

@@ -97,7 +97,7 @@ def paired_forest(pairs: pd.DataFrame, by: str = "schedule", title: str = "Diago
     """
     metrics = list(dict.fromkeys(pairs["metric"]))
     figure, axes = panels(1, len(metrics), (3 * len(metrics), 4), sharey=True)
-    names = list(dict.fromkeys(pairs[by]))
+    names, printed = list(dict.fromkeys(pairs[by])), pairs["paper_difference"].notna().any()
     for axis, metric in zip(axes.flat, metrics, strict=True):
         axis.axvline(0, color="black", linewidth=1)
         rows = pairs[pairs["metric"] == metric].set_index(by).loc[names].reset_index()
@@ -119,14 +119,15 @@ def paired_forest(pairs: pd.DataFrame, by: str = "schedule", title: str = "Diago
             axis.errorbar(
                 rest["difference"], rest.index, xerr=spread, fmt="o", mfc="white", color="#999999", label="not tested"
             )
-        axis.scatter(
-            rows["paper_difference"],
-            rows.index,
-            marker="D",
-            facecolors="none",
-            edgecolors="black",
-            label="paper",
-        )
+        if printed:
+            axis.scatter(
+                rows["paper_difference"],
+                rows.index,
+                marker="D",
+                facecolors="none",
+                edgecolors="black",
+                label="paper",
+            )
         axis.set(xlabel=f"{NAMES[metric].partition(',')[0]}, percentage points")
         axis.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
     axes[0, 0].invert_yaxis()

@@ -21,9 +21,9 @@ NAMES |= {
     f"{metric}_{part}": form.format(*NAMES[metric].split(", "))
     for metric in ("temporal", "frame", "text", "total", "motion_amplitude")
     for part, form in (
-        ("first", "{} of the first chunk, {}"),
-        ("last", "{} of the last chunk, {}"),
-        ("slope", "Change of {} a chunk, points"),
+        ("first", "First chunk's {}, {}"),
+        ("last", "Last chunk's {}, {}"),
+        ("slope", "Slope of {}, points a chunk"),
     )
 }
 

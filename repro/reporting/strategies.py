@@ -119,7 +119,15 @@ def main_section(planned: list[str], measured: Measured, profile: Profile) -> Se
             rows.append((named(row), str(measured.seeds(row)), NAMES[metric], *cells))
         if row not in measured.runs:
             rows.append((named(row), *[render.DASH] * 6))
-    columns = ("Forcing", "Training seeds", "Measure", "Whole video", "First chunk", "Last chunk", "Change a chunk")
+    columns = (
+        "Forcing",
+        "Training seeds",
+        "Measure",
+        "Whole video",
+        "First chunk",
+        "Last chunk",
+        "Slope, points a chunk",
+    )
     caption = f"{SPEC.label}. {SPEC.title}: profile {profile.name}, {measured.prompts} prompts"
     return Section(SPEC.name, caption, tuple(("", c) for c in columns), tuple(rows))
 
@@ -129,7 +137,7 @@ def notes(planned: list[str], measured: Measured, pairs: pd.DataFrame, profile: 
         *ablations.common_notes(measured, pairs, profile),
         "Each chunk is scored alone, as if it were the video: over so few frames a measure is not the whole video's. "
         "The first chunk is shorter than the others. What the index itself does, the real clips show.",
-        "Change a chunk: slope of a least-squares line through a clip's chunks, mean over the clips, in points.",
+        "Slope: of a least-squares line through a clip's chunks, mean over the clips.",
         "Motion: mean speed of the optical flow, in percent of that of the real clips of the same prompts, each "
         "chunk against theirs of the same index.",
         "Diagonal anchored: frames far back are ground truth in training, as appendix C words it. Paper: Figure 10 "

@@ -59,6 +59,7 @@ def against_chunk(chunks: pd.DataFrame) -> Figure:
             # Real motion is the unit, with no band of its own.
             if (row, metric) != (REAL, MOTION):
                 axis.fill_between(x, mine["low"], mine["high"], color=colour, alpha=0.12)
+        axis.set_xticks(sorted(chunks["chunk"].unique() + 1))
         axis.set(xlabel="chunk", ylabel=NAMES[metric])
     _finish(figure, axes, chunks)
     return figure
