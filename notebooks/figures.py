@@ -67,7 +67,7 @@ print(figure_answers.decay(strategies))
 # ## How far is Diagonal Forcing ahead at the end, and by the slope?
 
 # %%
-forest = figures.paired_forest(strategies.pairs, "row", "Diagonal minus the other strategy")
+forest = sweep_figures.differences(strategies.pairs, strategies.more)
 display(Image(figures.save(forest, drawn / "figure10_pairs.png")))
 print(ablation_answers.verdicts(strategies.pairs))
 

@@ -4,45 +4,6 @@ ABLATIONS = (1, 2, 3, 6, 7, 9)
 FIGURES = {"5a": "best", "5b": "best", "10": "chunks"}
 
 
-def ablation_folder(table):
-    """Where the runs of a table are: evaluated here if every student is at hand, else published."""
-    needed = [name for run in runs_of(table) for name in run_weights(run, SEEDS)]
-    here = TRAIN or all(Path(path).is_file() for path in weights(*needed))
-    return f"{OUT}/runs" if here else f"results/published/{PROFILE.name}/runs"
-
-
-def ablation_inputs(table):
-    """Scores of every run and of the real clips; of published ones those that there are."""
-    folder = ablation_folder(table)
-    files = [
-        f"{folder}/{run}/{file}"
-        for run in dict.fromkeys([*runs_of(table), REAL])
-        for file in ("quality.json", "scores.csv", "chunks.csv")
-    ]
-    found = [f for f in files if folder.startswith(OUT) or Path(f).is_file()]
-    if not found:
-        raise WorkflowError(
-            f"{folder} has no run of {table}: train its students with --config train=true"
-        )
-    return found
-
-
-def ablation_files(number):
-    """What the target `table<number>` asks for."""
-    stem = f"{OUT}/tables/table{number}"
-    return [
-        *multiext(stem, ".csv", "_pairs.csv", ".md", ".html", ".tex"),
-        f"{OUT}/notebooks/table{number}.ipynb",
-    ]
-
-
-def figure_files(name):
-    """Table of a figure and what is drawn of it."""
-    stem = f"{OUT}/tables/figure{name}"
-    ends = (".csv", "_pairs.csv", f"_{FIGURES[name]}.csv", ".md", ".html", ".tex")
-    return multiext(stem, *ends)
-
-
 for number in ABLATIONS:
 
     rule:

@@ -112,17 +112,6 @@ def hold_lock():
         refuse_folder(folder, error.strerror)
 
 
-def not_landed(target):
-    """Input function that stops the planning of a target whose part is not there yet."""
-
-    def stop(wildcards):
-        raise WorkflowError(
-            f"{target} has not landed yet: the targets that work are {', '.join(LANDED)}"
-        )
-
-    return stop
-
-
 def not_measured(table):
     """Input function that stops the planning of a table of speed that no published record has."""
 
@@ -260,6 +249,45 @@ def published_evidence():
     )
     folder = Path("results/published")
     return sorted(str(path) for part in parts for path in folder.glob(part))
+
+
+def ablation_folder(table):
+    """Where the runs of a table are: evaluated here if every student is at hand, else published."""
+    needed = [name for run in runs_of(table) for name in run_weights(run, SEEDS)]
+    here = TRAIN or all(Path(path).is_file() for path in weights(*needed))
+    return f"{OUT}/runs" if here else f"results/published/{PROFILE.name}/runs"
+
+
+def ablation_inputs(table):
+    """Scores of every run and of the real clips; of published ones those that there are."""
+    folder = ablation_folder(table)
+    files = [
+        f"{folder}/{run}/{file}"
+        for run in dict.fromkeys([*runs_of(table), REAL])
+        for file in ("quality.json", "scores.csv", "chunks.csv")
+    ]
+    found = [f for f in files if folder.startswith(OUT) or Path(f).is_file()]
+    if not found:
+        raise WorkflowError(
+            f"{folder} has no run of {table}: train its students with --config train=true"
+        )
+    return found
+
+
+def ablation_files(number):
+    """What the target `table<number>` asks for."""
+    stem = f"{OUT}/tables/table{number}"
+    return [
+        *multiext(stem, ".csv", "_pairs.csv", ".md", ".html", ".tex"),
+        f"{OUT}/notebooks/table{number}.ipynb",
+    ]
+
+
+def figure_files(name):
+    """Table of a figure and what is drawn of it."""
+    stem = f"{OUT}/tables/figure{name}"
+    ends = (".csv", "_pairs.csv", f"_{FIGURES[name]}.csv", ".md", ".html", ".tex")
+    return multiext(stem, *ends)
 
 
 def validity_files():

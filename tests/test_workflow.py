@@ -128,6 +128,27 @@ def test_the_ablations_students_are_trained_when_asked_for(tree):
         assert planned(output)["train_student"] == sum(min(seeds, r.seeds or seeds) for r in rows)
 
 
+def test_figures_train_every_student_or_take_the_runs_that_were_published(tree):
+    runs = {r.run_id: r for r in load_runs().values() if {"figure5a", "figure5b", "figure10"} & r.rows.keys()}
+    code, output = snakemake(tree, "-n", "figures", **SMOKE)
+    assert code == 0, output
+    jobs = planned(output)
+    assert jobs["evaluate"] == len(runs) and "real" in runs
+    assert jobs["train_student"] == len({r.student for r in runs.values()} - {"real"})
+    code, output = snakemake(tree, "-n", "figures")
+    assert code != 0 and "results/published/mini/runs has no run of figure" in output
+    for name in ("full_4322222", "diagonal_4322222", "real"):
+        (folder := tree / "results" / "published" / "mini" / "runs" / name).mkdir(parents=True)
+        (folder / "scores.csv").touch()
+    try:
+        code, output = snakemake(tree, "-n", "figures")
+        assert code == 0, output
+        made = {"figure_5a", "figure_5b", "figure_10", "notebook_figures", "figures"}
+        assert planned(output) == dict.fromkeys(made, 1) | {"total": len(made)}
+    finally:
+        shutil.rmtree(tree / "results")
+
+
 def test_cost_trains_what_has_no_logs_and_refuses_where_it_may_not(tree, given):
     code, output = snakemake(tree, "-n", "cost", **SMOKE)
     assert code == 0, output
@@ -170,12 +191,6 @@ def test_training_can_be_asked_for_in_either_spelling(tree):
 @pytest.mark.parametrize(
     ("target", "config", "message"),
     [
-        (
-            "figures",
-            {},
-            "figures has not landed yet: the targets that work are table1, table5, table2, table3, table4, table6, "
-            "table7, table9, validity, headroom, videos, cost, onedim, long, search, table8, story, user_study",
-        ),
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),
         ("table5", {"train": "maybe"}, "config key train='maybe' must be true or false"),

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from repro.reporting.ablations import MOTION, REAL, named
-from repro.reporting.figures import panels
+from repro.reporting.figures import paired_forest, panels
 from repro.reporting.notes import NAMES
 from repro.reporting.sweeps import CACHED, TRAINED
 
@@ -30,9 +30,10 @@ def against_setting(table: pd.DataFrame, setting: str) -> Figure:
     figure, axes = panels(1, len(metrics), (3.4 * len(metrics), 3.8))
     for axis, metric in zip(axes.flat, metrics, strict=True):
         axis.axvline(settings.index(best), color="#999999", linewidth=4, alpha=0.4, label="best in the paper")
-        for curve, rows in table[table["metric"] == metric].groupby("curve", sort=False):
+        for place, (curve, rows) in enumerate(table[table["metric"] == metric].groupby("curve", sort=False)):
             colour, marker, style = CURVES[curve]
-            x = rows["setting"].map(settings.index)
+            # Beside one another: the curves meet at the method's own setting.
+            x = rows["setting"].map(settings.index) + 0.15 * place
             axis.plot(x, rows["value"], linestyle=style, color=colour, linewidth=1)
             for once, mine in rows.groupby(rows["seeds"] == 1):
                 label = f"{curve}, {mine['seeds'].max()} training seed{'s' * (not once)}"
@@ -63,6 +64,13 @@ def against_chunk(chunks: pd.DataFrame) -> Figure:
         axis.set(xlabel="chunk", ylabel=NAMES[metric])
     _finish(figure, axes, chunks)
     return figure
+
+
+def differences(pairs: pd.DataFrame, chunks: pd.DataFrame) -> Figure:
+    """Diagonal minus every other strategy, from tables/figure10_pairs.csv; `chunks` says on what device."""
+    seeds = " to ".join(str(n) for n in dict.fromkeys((pairs["seeds"].min(), pairs["seeds"].max())))
+    title = f"Diagonal minus the other strategy, training seeds in common: {seeds}, {chunks['device'].iloc[0]}"
+    return paired_forest(pairs, "row", title)
 
 
 def _bars(rows: pd.DataFrame) -> np.ndarray:

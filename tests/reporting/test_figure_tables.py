@@ -193,7 +193,7 @@ def test_a_sweep_of_the_method_alone_is_refused(folder, profile, tmp_path):
     for run in runs_of("figure5b", load_runs().values()):
         if run.run_id != "full_4322222" and (folder / run.run_id).is_dir():
             (folder / run.run_id).rename(tmp_path / f"away_{run.run_id}")
-    with pytest.raises(ReproError, match="has no run of figure5b beside full_4322222"):
+    with pytest.raises(ReproError, match="no row of figure5b was evaluated beside full_4322222"):
         sweeps.build("5b", profile, folder, tmp_path / "out")
 
 
@@ -204,6 +204,11 @@ def test_curves_are_drawn_as_measured(level, strategy):
     labels = axis.get_legend_handles_labels()[1]
     assert {"in training, 1 training seed", "in training, 3 training seeds", "best in the paper"} <= set(labels)
     assert "16 prompts, a card" in figure.get_suptitle()
+    own = {line.get_color(): line.get_xdata() for line in axis.get_lines() if line.get_linestyle() in ("-", "--")}
+    assert not set(own["#0072B2"]) & set(own["#D55E00"])
+    forest = sweep_figures.differences(strategy.pairs, strategy.more)
+    assert "training seeds in common: 1, a card" in forest.get_suptitle() and len(forest.axes) == 6
+    assert "paper" not in forest.axes[0].get_legend_handles_labels()[1]
     lines = sweep_figures.against_chunk(strategy.more).axes[0].get_lines()
     drawn = {line.get_label(): line for line in lines}
     shown = strategy.more.query("row == 'teacher' and metric == 'temporal'")
