@@ -121,7 +121,7 @@ def compare(
     """
     others = [r for r, run in measured.runs.items() if r != spec.reference and run.sampler != "renderer"]
     if not others:
-        raise ReproError(f"no row of {spec.name} was evaluated beside {spec.reference}: nothing to compare")
+        raise ReproError(f"no row of {spec.label} was evaluated beside {spec.reference}: nothing to compare")
     pairs = [(other, spec.reference, other) for other in others]
     settings = profile.evaluation
     claimed = claims.expected(claims.load(config_dir))

@@ -193,7 +193,7 @@ def test_a_sweep_of_the_method_alone_is_refused(folder, profile, tmp_path):
     for run in runs_of("figure5b", load_runs().values()):
         if run.run_id != "full_4322222" and (folder / run.run_id).is_dir():
             (folder / run.run_id).rename(tmp_path / f"away_{run.run_id}")
-    with pytest.raises(ReproError, match="no row of figure5b was evaluated beside full_4322222"):
+    with pytest.raises(ReproError, match="no row of Figure 5b was evaluated beside full_4322222"):
         sweeps.build("5b", profile, folder, tmp_path / "out")
 
 
