@@ -47,7 +47,7 @@ display(
         )
     )
 )
-print(ablation_answers.verdicts(found))
+print(ablation_answers.verdicts(found.pairs))
 
 # %% [markdown]
 # ## How much does each row move?

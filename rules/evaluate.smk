@@ -8,6 +8,7 @@ rule evaluate:
     output:
         quality=f"{OUT}/runs/{{run_id}}/quality.json",
         scores=f"{OUT}/runs/{{run_id}}/scores.csv",
+        chunks=f"{OUT}/runs/{{run_id}}/chunks.csv",
         frames=f"{OUT}/runs/{{run_id}}/frames.npz",
     log:
         f"{OUT}/logs/evaluate/{{run_id}}.log",

@@ -229,6 +229,8 @@ class Scale(Section):
     autoencoders: Autoencoders
     flow: Flow
     timing: Timing
+    long_timing: Timing = Timing(warmups=1, runs=3)
+    """Of rows that take many steps: at paper scale a video of theirs takes over 10 s."""
     dmd_fit: DmdFit | None = None
     flow_matching: FlowMatching = FlowMatching()
     umt5: dict[str, PositiveInt] | None = None

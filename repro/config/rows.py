@@ -96,7 +96,42 @@ FIXED_MODELS: dict[Sampler, str] = {"bidirectional": "teacher", "renderer": "rea
 """Samplers whose `student` is no row of students.csv, and what it is called."""
 
 
-class Run(Section):
+class Sampling(Section):
+    """How a row generates: its sampler, and what that one needs."""
+
+    sampler: Sampler = "rollout"
+    lag: PositiveInt | None = None
+    """Steps that each chunk of a staircase is behind the one before."""
+    cache: CacheMode | None = None
+    schedule: str | None = None
+    window_frames: PositiveInt | None = None
+    chunk_frames: PositiveInt = 3
+    decoder: Literal["tiny", "full"] = "tiny"
+    frames: PositiveInt | None = None
+    """Video frames, where they are not the profile's."""
+
+    @model_validator(mode="after")
+    def _one_sampler(self):
+        needed = SAMPLER_NEEDS[self.sampler]
+        for key in ("cache", "schedule", "window_frames", "lag"):
+            if (getattr(self, key) is None) == (key in needed):
+                raise ValueError(
+                    f"sampler {self.sampler} needs {', '.join(needed) or 'no settings'}: "
+                    f"{'give' if key in needed else 'leave empty'} {key}"
+                )
+        return self
+
+    @property
+    def many_step(self) -> bool:
+        """Does it take the profile's `flow.teacher_steps`, with guidance?"""
+        return self.sampler in ("staircase", "bidirectional")
+
+    def geometry(self, whole: Geometry) -> Geometry:
+        """Of its videos, where the profile's are `whole`."""
+        return whole.resized(chunk_frames=self.chunk_frames, frames=self.frames or whole.frames)
+
+
+class Run(Sampling):
     """One row of `runs.csv`: which model generates how, and which tables it belongs to.
 
     A student generates by `rollout`, the real clips come from the `renderer`. With guidance and in the profile's
@@ -108,30 +143,13 @@ class Run(Section):
     tables: str = Field(pattern=r"^[a-z0-9_]+(:[a-z0-9_]+)?(;[a-z0-9_]+(:[a-z0-9_]+)?)*$")
     """`table5;table2:without_flow_loss`: tables and figures, each with the run's row there where it is not its id."""
     student: str
-    sampler: Sampler = "rollout"
-    lag: PositiveInt | None = None
-    """Steps that each chunk of a staircase is behind the one before."""
-    cache: CacheMode | None = None
-    schedule: str | None = None
-    window_frames: PositiveInt | None = None
     sink_frames: int = Field(0, ge=0)
     noise_level: int = Field(FORCING_TIMESTEP, ge=0, le=1000)
-    chunk_frames: PositiveInt = 3
-    decoder: Literal["tiny", "full"] = "tiny"
-    frames: PositiveInt | None = None
-    """Video frames, where they are not the profile's."""
     cycle: bool = False
     steps: str = "default"
 
     @model_validator(mode="after")
-    def _one_sampler(self):
-        needed = SAMPLER_NEEDS[self.sampler]
-        for key in ("cache", "schedule", "window_frames", "lag"):
-            if (getattr(self, key) is None) == (key in needed):
-                raise ValueError(
-                    f"sampler {self.sampler} needs {', '.join(needed) or 'no settings'}: "
-                    f"{'give' if key in needed else 'leave empty'} {key}"
-                )
+    def _model_of_its_sampler(self):
         if self.sampler in FIXED_MODELS and self.student != FIXED_MODELS[self.sampler]:
             raise ValueError(f"sampler {self.sampler} is for student {FIXED_MODELS[self.sampler]}, not {self.student}")
         return self

@@ -14,14 +14,24 @@ from repro.generation.graphs import Graphed
 from repro.models.taehv import TinyDecoder
 from repro.models.wan import WanDiT
 
+SHAPES = 64
+"""Compiled forms that a half of a block may have, one for each number of tokens and each engine of a process. PyTorch
+keeps 8 and runs what comes after them uncompiled, without a word."""
+
 
 class Engine:
-    """Owns `model`, whose blocks it may replace. On a CPU, graphs, compilation and overlap have no effect."""
+    """Owns `model`, whose blocks it may replace. On a CPU, graphs, compilation and overlap have no effect.
+
+    `forward` is for chunks with a cache, behind CUDA graphs where the options say so; `model` takes whatever a
+    `WanDiT` does, launched kernel by kernel.
+    """
 
     def __init__(self, model: WanDiT, options: EngineOptions, device):
         self.model, self.options = model, options
         self.cuda = torch.device(device).type == "cuda"
         chosen = kernel(options.attention)
+        if options.compiled and self.cuda:
+            torch._dynamo.config.recompile_limit = SHAPES
         if options.fused:
             fp8 = options.precision == "fp8"
             for index, block in enumerate(model.blocks):

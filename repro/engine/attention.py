@@ -1,4 +1,6 @@
-"""Exact attention kernels by name, all (q [B,T,N,H], k [B,S,N,H], v [B,S,N,H]) → [B,T,D] without a mask.
+"""Exact attention kernels by name, all (q [B,T,N,H], k [B,S,N,H], v [B,S,N,H], mask) → [B,T,D].
+
+Those from outside PyTorch know no masks: they take none or a `ChunkMask`.
 
 `sdpa` is whatever PyTorch picks; `cudnn_fp8` takes fp8 and is exact only within its rounding. The others
 refuse, by name, a machine that does not have them.
@@ -13,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from repro.engine import cudnn_fp8
 from repro.errors import ReproError
-from repro.models.attention import attend
+from repro.models.attention import ChunkMask, attend
 
 Kernel = Callable[..., torch.Tensor]
 FA3 = "install FlashAttention-3 for this PyTorch (flash_attn_3), or xformers==0.0.34, whose wheel carries it"
@@ -36,7 +38,16 @@ def _flash_attention_3() -> Callable:
     raise ReproError(f"attention kernel fa3 is not installed: {FA3}")
 
 
-def _fa3(q, k, v, mask=None) -> torch.Tensor:
+def _chunked(product: Kernel, q, k, v, mask=None) -> torch.Tensor:
+    """A `product` (q, k, v), taken for each chunk of queries under a `ChunkMask`."""
+    if mask is None:
+        return product(q, k, v)
+    if isinstance(mask, ChunkMask):
+        return mask.attend(q, k, v, product)
+    raise ReproError("this attention kernel takes no mask but a ChunkMask: choose an engine with attention sdpa")
+
+
+def _fa3(q, k, v) -> torch.Tensor:
     return _flash_attention_3()(q, k, v)[0].flatten(2)
 
 
@@ -48,7 +59,7 @@ def _flash_attention_4() -> Callable:
         raise ReproError(f"attention kernel fa4 is not installed ({error}): {FA4}") from error
 
 
-def _fa4(q, k, v, mask=None) -> torch.Tensor:
+def _fa4(q, k, v) -> torch.Tensor:
     out = _flash_attention_4()(q, k, v)
     return (out[0] if isinstance(out, tuple) else out).flatten(2)
 
@@ -57,9 +68,9 @@ KERNELS: dict[str, Kernel] = {
     "sdpa": attend,
     "flash2": partial(_backend, SDPBackend.FLASH_ATTENTION),
     "cudnn": partial(_backend, SDPBackend.CUDNN_ATTENTION),
-    "fa3": _fa3,
-    "fa4": _fa4,
-    "cudnn_fp8": cudnn_fp8.attend,
+    "fa3": partial(_chunked, _fa3),
+    "fa4": partial(_chunked, _fa4),
+    "cudnn_fp8": partial(_chunked, cudnn_fp8.attend),
 }
 LOADERS = {"fa3": _flash_attention_3, "fa4": _flash_attention_4, "cudnn_fp8": cudnn_fp8.load}
 

@@ -13,8 +13,8 @@ from torch import nn
 from repro.engine.attention import Kernel
 from repro.engine.kernels import split_rotate_store
 from repro.engine.products import FeedForward, Fp8FeedForward, Fp8Product, Product
-from repro.models.attention import attend, layer_norm
-from repro.models.kv_cache import CacheLayer
+from repro.models.attention import ChunkMask, attend, layer_norm
+from repro.models.kv_cache import CacheLayer, Itself
 from repro.models.wan import Block, gated, modulate
 
 
@@ -50,12 +50,14 @@ class FastBlock(nn.Module):
 
     text_key_value = Block.text_key_value
 
-    def forward(self, x_BTD, modulation_BF6D, cos, sin, text_k, text_v, see: CacheLayer, mask=None) -> torch.Tensor:
+    def forward(
+        self, x_BTD, modulation_BF6D, cos, sin, text_k, text_v, see: CacheLayer | Itself, mask: ChunkMask | None = None
+    ) -> torch.Tensor:
         k_slot, v_slot, k_seen, v_seen = see.place(*x_BTD.shape[:2])
         before, after = compiled_halves() if self.compiled else (FastBlock.before, FastBlock.after)
         qkv = before(self, x_BTD, modulation_BF6D)
         q = split_rotate_store(qkv, self.norm_q, self.norm_k, cos, sin, k_slot, v_slot)
-        return after(self, x_BTD, self.attend(q, k_seen, v_seen), modulation_BF6D, text_k, text_v)
+        return after(self, x_BTD, self.attend(q, k_seen, v_seen, mask), modulation_BF6D, text_k, text_v)
 
 
 @cache

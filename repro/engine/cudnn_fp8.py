@@ -89,7 +89,7 @@ def _plan(q_shape, q_stride, k_shape, k_stride, device: torch.device):
     return graph, (q, k, v, *scales, amax_s, amax_o, out), (spare[:1], spare[1:]), space
 
 
-def attend(q_BTNH: torch.Tensor, k_BSNH: torch.Tensor, v_BSNH: torch.Tensor, mask=None) -> torch.Tensor:
+def attend(q_BTNH: torch.Tensor, k_BSNH: torch.Tensor, v_BSNH: torch.Tensor) -> torch.Tensor:
     """[B, T, D] in bf16."""
     device = q_BTNH.device
     graph, tensors, amax, space = _plan(q_BTNH.shape, q_BTNH.stride(), k_BSNH.shape, k_BSNH.stride(), device)

@@ -5,7 +5,7 @@ Legend: T tokens of the chunk, S keys seen, L text tokens, D width.
 
 from typing import NamedTuple
 
-from repro.config import Scale, Student
+from repro.config import Sampling, Scale, Student
 from repro.models.wan import WanConfig
 from repro.schedule import Schedule
 
@@ -36,6 +36,32 @@ def video(
         keys = min((k + 1) * chunk, scale.geometry.tokens(window))
         total += (steps + cache_pass) * forward(config, chunk, keys, config.text_tokens)
     return total
+
+
+GUIDED = 2
+"""Forwards of a step with guidance, and prompts of a video."""
+
+
+def many_step(scale: Scale, config: WanConfig, row: Sampling) -> float:
+    """FLOP of a video in the scale's `teacher_steps` with guidance, by the sampler of `generation.many_step`.
+
+    On a staircase a chunk sees its window in each of its steps, and all but the last are read once more.
+    """
+    geometry, steps = row.geometry(scale.geometry), scale.flow.teacher_steps
+    if row.sampler == "bidirectional":
+        tokens = geometry.tokens(geometry.latent_frames)
+        return GUIDED * (context(config) + steps * forward(config, tokens, tokens, config.text_tokens))
+    total, chunk = context(config), geometry.tokens(geometry.chunk_frames)
+    for k in range(geometry.chunks):
+        keys = min((k + 1) * chunk, geometry.tokens(row.window_frames))
+        total += (steps + (k < geometry.chunks - 1)) * forward(config, chunk, keys, config.text_tokens)
+    return GUIDED * total
+
+
+def many_step_forwards(scale: Scale, row: Sampling) -> int:
+    """Transformer calls of that video: a call of a staircase is for all the chunks in flight."""
+    steps, more = scale.flow.teacher_steps, row.geometry(scale.geometry).chunks - 1
+    return GUIDED * (steps if row.sampler == "bidirectional" else steps + more * min(row.lag, steps) + more)
 
 
 BACKWARD = 2

@@ -15,7 +15,7 @@ from repro.config import REAL, Profile, Roll, Run
 from repro.evaluation import metrics
 from repro.evaluation.quality import load_judge
 from repro.evaluation.sampling import load_decoder, to_uint8
-from repro.evaluation.statistics import cluster_counts, interval_of, two_sided_p
+from repro.evaluation.statistics import cluster_counts, interval_of, slope, two_sided_p
 from repro.files import sha256, write_atomic
 from repro.generation.film import frames_for
 from repro.generation.noise import prompt_noise
@@ -151,8 +151,7 @@ def describe(
 
 def slope_per_minute(starts_S: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Least-squares slope of values [..., S] at seconds [S], per minute."""
-    minutes = starts_S / 60 - (starts_S / 60).mean()
-    return values @ minutes / (minutes @ minutes)
+    return slope(starts_S / 60, values)
 
 
 def measure(profile: Profile, run: Run, checkpoints: Path, out: Path, device) -> None:

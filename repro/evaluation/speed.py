@@ -6,80 +6,34 @@ anything of quality.
 
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from repro.config import CONFIG_DIR, Run, Scale, Section, explain, load_devices, load_rows
+from repro.config import Scale, explain, load_devices
 from repro.engine.assemble import Engine
-from repro.engine.options import EngineOptions, load_engines
-from repro.errors import ReproError
+from repro.engine.options import EngineOptions
 from repro.evaluation import flops
+from repro.evaluation.speed_rows import SpeedRow, engine_of, shortened
 from repro.evaluation.timing import UNITS, time_once
-from repro.generation.cache_policy import POLICIES
+from repro.generation.many_step import ManyStep
 from repro.generation.student import Generator
 from repro.models import presets, taehv
 from repro.models.wan import WanDiT
+from repro.narrator import narrator
 from repro.reporting import records
-from repro.schedule import CacheMode
 
 SPEED_VERSION = "1"
 WEIGHTS = {"dit": "random", "decoder": "random"}
-
-
-class SpeedRow(Section):
-    """One timed configuration: a row of a paper table, or a rung of the ladder."""
-
-    row: str = Field(pattern=r"^[a-z0-9_]+$")
-    tables: str
-    cache: CacheMode
-    schedule: str
-    window_frames: PositiveInt
-    chunk_frames: PositiveInt = 3
-    decoder: str = Field("tiny", pattern="^(tiny|full)$")
-    frames: PositiveInt | None = None
-    engine: str | None = None
-    """Row of engines.csv; the one asked for where it is empty."""
-    memory: bool = False
-    """Measure its memory too, alone on the device."""
-    predicted_s: PositiveFloat | None = None
-    """Seconds a video that were expected before this rung was measured."""
-
-    @property
-    def run(self) -> Run:
-        return Run(
-            run_id=self.row,
-            tables=self.tables,
-            student="random",
-            cache=self.cache,
-            schedule=self.schedule,
-            window_frames=self.window_frames,
-            noise_level=POLICIES[self.cache].noise_level,
-            chunk_frames=self.chunk_frames,
-            decoder=self.decoder,
-            frames=self.frames,
-        )
-
-
-def load_speed(config_dir: Path = CONFIG_DIR) -> dict[str, SpeedRow]:
-    """Rows of speed.csv. Raises ReproError naming line, column and value of what is wrong."""
-    return load_rows(Path(config_dir) / "speed.csv", SpeedRow, "row")
-
-
-def rows_of(tables: list[str], config_dir: Path = CONFIG_DIR) -> list[SpeedRow]:
-    """Rows of any of these tables, or of the `ladder`, in the order of the sheet."""
-    sheet = load_speed(config_dir).values()
-    known = {t for r in sheet for t in r.tables.split(";")}
-    for table in tables:
-        if table not in known:
-            raise ReproError(f"speed.csv has no row of {table!r}: choose of {', '.join(sorted(known))}")
-    return [r for r in sheet if set(tables) & set(r.tables.split(";"))]
+TELL_EVERY = 10
+"""Forwards of a many-step video between two lines of progress."""
 
 
 def random_dit(scale: Scale, device, dtype: torch.dtype | None = None) -> WanDiT:
@@ -119,28 +73,29 @@ class Bench:
         self.decoders: dict[str, torch.nn.Module] = {}
         self.caches: dict[tuple, object] = {}
         config = presets.from_profile(scale)
-        shape = (1, config.text_tokens, config.text_dim)
-        self.text = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+        shape = (2, 1, config.text_tokens, config.text_dim)
+        self.text, self.null = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
 
-    def generator(self, row: SpeedRow, options: EngineOptions) -> tuple[Generator, object]:
-        """Generator and cache of a row. Rows of one engine share its model; of one window, their cache."""
+    def generator(
+        self, row: SpeedRow, options: EngineOptions, scale: Scale | None = None
+    ) -> tuple[Generator | ManyStep, object]:
+        """Generator and cache of a row. Rows of one engine share its model; of one window, their cache.
+
+        `scale` takes the place of the bench's, for another number of steps.
+        """
         if options.engine not in self.engines:
             self.engines[options.engine] = Engine(random_dit(self.scale, self.device), options, self.device)
         if row.decoder not in self.decoders:
             self.decoders[row.decoder] = random_decoder(self.scale, row.decoder, self.device)
         engine, decoder = self.engines[options.engine], self.decoders[row.decoder]
+        if row.many_step:
+            kept = (row.run, engine.model, decoder, self.null, self.device, engine)
+            return ManyStep(scale or self.scale, *kept), None
         generator = Generator(self.scale, row.run, engine.model, decoder, self.device, engine)
         key = (row.window_frames, row.chunk_frames, engine.cache_dtype)
         if key not in self.caches:
             self.caches[key] = generator.new_cache(1)
         return generator, self.caches[key]
-
-
-def engine_of(row: SpeedRow, default: str) -> EngineOptions:
-    name, known = row.engine or default, load_engines()
-    if name not in known:
-        raise ReproError(f"no engine {name!r}: engines.csv has {', '.join(known)}")
-    return known[name]
 
 
 @dataclass(frozen=True)
@@ -162,18 +117,45 @@ def measure_memory(scale: Scale, row: SpeedRow, options: EngineOptions, device) 
     return Memory(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
 
 
-def measure(scale: Scale, rows: list[SpeedRow], default: str, device) -> dict[str, dict[str, np.ndarray]]:
-    """Samples of every metric by row: warm-ups, then rounds in which every row has one turn."""
-    bench = Bench(scale, device)
+Samples = dict[str, list[dict[str, float]]]
+
+
+def measure(scale: Scale, rows: list[SpeedRow], default: str, device) -> Iterator[Samples]:
+    """All samples so far by row, once more after every timed video.
+
+    Warm-ups come first, then rounds in which every row has one turn, until it has had as many as it is to have.
+    """
+    bench, say = Bench(scale, device), narrator()
+    samples: Samples = {row.row: [] for row in rows}
+    timings = {row.row: scale.long_timing if row.many_step else scale.timing for row in rows}
+    for row in rows:
+        short_scale, short = shortened(scale, row)
+        generator, cache = bench.generator(short, engine_of(row, default), short_scale)
+        for _ in range(timings[row.row].warmups):
+            time_once(generator, bench.text, cache, 0)
+        say(f"{row.row}: warm")
     made = [(row, *bench.generator(row, engine_of(row, default))) for row in rows]
-    samples: dict[str, list[dict]] = {row.row: [] for row in rows}
-    turns = scale.timing.warmups + scale.timing.runs
-    for turn in track(range(turns), "timing rounds"):
+    for row, generator, _ in made:
+        if row.many_step:
+            generator.forward.on_call = _progress(say, row.row, flops.many_step_forwards(scale, row))
+    rounds = max(timing.runs for timing in timings.values())
+    for turn in range(rounds):
         for row, generator, cache in made:
-            once = time_once(generator, bench.text, cache, 0)
-            if turn >= scale.timing.warmups:
-                samples[row.row].append(once)
-    return {name: {m: np.array([s[m] for s in found]) for m in found[0]} for name, found in samples.items()}
+            if turn < timings[row.row].runs:
+                samples[row.row].append(time_once(generator, bench.text, cache, 0))
+                yield samples
+        say(f"round {turn + 1} of {rounds}: done")
+
+
+def _progress(say: Callable[[str], None], row: str, forwards: int) -> Callable[[int], None]:
+    """Tells how far a video is, by its forwards; a GPU is at most a few of them behind."""
+
+    def on_call(calls: int) -> None:
+        done = (calls - 1) % forwards
+        if done % TELL_EVERY == 0:
+            say(f"{row}: forward {done} of {forwards}")
+
+    return on_call
 
 
 def clocks(device) -> dict[str, tuple[float, str]]:
@@ -197,9 +179,7 @@ def bench(scale: Scale, fields: dict, out: Path | None, device) -> None:
     """
     try:
         row = SpeedRow(row="bench", tables="bench", memory=torch.device(device).type == "cuda", **fields)
-        row.run.schedule_for(
-            scale.geometry.resized(chunk_frames=row.chunk_frames, frames=row.frames or scale.geometry.frames)
-        )
+        row.run.schedule_for(row.geometry(scale.geometry))
     except ValidationError as error:
         raise explain(error, "bench") from error
     made = measured_records(scale, [row], row.engine, device)
@@ -213,18 +193,19 @@ def bench(scale: Scale, fields: dict, out: Path | None, device) -> None:
 
 
 def write_measured(scale: Scale, rows: list[SpeedRow], default: str, out: Path, device) -> None:
-    """`out`: records of the rows; medians with their quartiles."""
-    records.write(Path(out), measured_records(scale, rows, default, device))
+    """`out`: records of the rows, medians with their quartiles; written after every video, of those timed so far."""
+    keep = partial(records.write, Path(out))
+    keep(measured_records(scale, rows, default, device, keep))
 
 
-def measured_records(scale: Scale, rows: list[SpeedRow], default: str, device) -> list[records.Record]:
-    """Records of the rows, with the card's state before and after."""
+def measured_records(
+    scale: Scale, rows: list[SpeedRow], default: str, device, keep: Callable[[list[records.Record]], None] | None = None
+) -> list[records.Record]:
+    """Records of the rows, with the card's state before and after; `keep` gets those so far after every video."""
     before = clocks(device)
     memory = {}
     if torch.device(device).type == "cuda":
         memory = {r.row: measure_memory(scale, r, engine_of(r, default), device) for r in rows if r.memory}
-    samples = measure(scale, rows, default, device)
-    after = clocks(device)
     common = {
         "profile": scale.name,
         "seeds": [0],
@@ -232,14 +213,33 @@ def measured_records(scale: Scale, rows: list[SpeedRow], default: str, device) -
         "weights": WEIGHTS,
         **records.provenance(device),
     }
+    samples: Samples = {}
+    for samples in measure(scale, rows, default, device):
+        if keep is not None:
+            keep(_told(scale, rows, samples, memory, {"before": before}, common))
+    states = {"before": before, "after": clocks(device)}
+    return _told(scale, rows, samples, memory, states, common)
+
+
+def _told(
+    scale: Scale,
+    rows: list[SpeedRow],
+    samples: Samples,
+    memory: dict[str, Memory],
+    states: dict[str, dict],
+    common: dict,
+) -> list[records.Record]:
+    """Records of the rows that were timed so far."""
     made = []
-    for row in rows:
+    for row in (r for r in rows if samples[r.row]):
 
         def add(metric: str, value: float, unit: str, n: int = 1, run_id: str = row.row, **interval) -> None:
             record = {"run_id": run_id, "metric": metric, "value": value, "unit": unit, "n": n}
             made.append(records.Record(**record, **interval, **common))
 
-        found = samples[row.row]
+        found = {m: np.array([s[m] for s in samples[row.row]]) for m in samples[row.row][0]}
+        if row.sampler == "bidirectional":
+            del found["in_flight_latency_s"]  # no chunk is in flight
         found["dit_throughput_fps"] = (
             found["throughput_fps"] * found["total_s"] / (found["denoise_s"] + found["cache_s"])
         )
@@ -247,33 +247,33 @@ def measured_records(scale: Scale, rows: list[SpeedRow], default: str, device) -
             low, value, high = map(float, np.quantile(values, [0.25, 0.5, 0.75]))
             unit = "frame/s" if metric.endswith("_fps") else UNITS.get(metric, "s")
             add(metric, value, unit, len(values), low=low, high=high)
-        for metric, value, unit in _counted(scale, row, float(np.median(found["total_s"])), device):
+        for metric, value, unit in _counted(scale, row, float(np.median(found["total_s"])), common["device"]):
             add(metric, value, unit)
         if row.row in memory:
             add("memory_gb", memory[row.row].allocated / 1e9, "GB")
             add("reserved_gb", memory[row.row].reserved / 1e9, "GB")
         if row.predicted_s is not None:
             add("predicted_s", row.predicted_s, "s")
-        for when, state in (("before", before), ("after", after)):
+        for when, state in states.items():
             for name, (value, unit) in state.items():
                 add(f"{name}_{when}", value, unit)
     return made
 
 
-def _counted(scale: Scale, row: SpeedRow, total_s: float, device) -> list[tuple[str, float, str]]:
-    """FLOP of the DiT, their rate over the whole video's time and share of the peak; forwards; NFE."""
-    config, run = presets.from_profile(scale), row.run
-    geometry = scale.geometry.resized(chunk_frames=row.chunk_frames, frames=row.frames or scale.geometry.frames)
-    schedule = run.schedule_for(geometry)
-    passes = schedule.forwards(run.cache) > schedule.total_steps
-    flop = flops.video(scale, config, schedule, passes, row.window_frames, row.chunk_frames)
-    found = [
-        ("dit_flop", flop, "FLOP"),
-        ("tflops_per_s", flop / total_s / 1e12, "TFLOP/s"),
-        ("forwards", schedule.forwards(run.cache), "forward"),
-        ("paper_nfe", schedule.paper_nfe, "NFE"),
-    ]
-    peak = load_devices().get(records.device_name(device))
+def _counted(scale: Scale, row: SpeedRow, total_s: float, device: str) -> list[tuple[str, float, str]]:
+    """FLOP of the DiT, their rate over the whole video's time and share of the peak; forwards; NFE of a schedule."""
+    config, nfe = presets.from_profile(scale), []
+    if row.many_step:
+        flop, forwards = flops.many_step(scale, config, row), flops.many_step_forwards(scale, row)
+    else:
+        schedule = row.run.schedule_for(row.geometry(scale.geometry))
+        forwards = schedule.forwards(row.cache)
+        passes = forwards > schedule.total_steps
+        flop = flops.video(scale, config, schedule, passes, row.window_frames, row.chunk_frames)
+        nfe = [("paper_nfe", schedule.paper_nfe, "NFE")]
+    rate = flop / total_s / 1e12
+    found = [("dit_flop", flop, "FLOP"), ("tflops_per_s", rate, "TFLOP/s"), ("forwards", forwards, "forward"), *nfe]
+    peak = load_devices().get(device)
     if peak is not None:
-        found.append(("share_of_peak", flop / total_s / 1e12 / peak.bf16_tflops, "share"))
+        found.append(("share_of_peak", rate / peak.bf16_tflops, "share"))
     return found

@@ -42,6 +42,12 @@ def interval_of(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def slope(x_S: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Least-squares slope of values [..., S] over x [S]."""
+    centred = x_S - x_S.mean()
+    return values @ centred / (centred @ centred)
+
+
 def two_sided_p(draws: np.ndarray) -> float:
     """Bootstrap p of a value that is nought."""
     tail = min((draws <= 0).sum(), (draws >= 0).sum())

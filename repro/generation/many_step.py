@@ -1,10 +1,14 @@
 """The many-step systems of runs.csv, behind the interface of `Generator`: prompts and noise in, decoded frames out."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 
-from repro.config import Profile, Run
+from repro.config import Run, Scale
+from repro.engine.assemble import Engine
+from repro.engine.options import EAGER
+from repro.errors import ReproError
 from repro.generation.noise import NoiseSource, whole_video
 from repro.generation.samplers import euler
 from repro.generation.spans import NO_SPANS, Spans
@@ -18,20 +22,35 @@ from repro.training.teacher import autocast
 class ManyStep:
     """A bidirectional model, or a causal one on a staircase of noise, with guidance against the null prompt."""
 
-    profile: Profile
+    profile: Scale
     run: Run
     model: WanDiT
     decoder: torch.nn.Module
     null_1LE: torch.Tensor
     device: str = "cpu"
+    engine: Engine | None = None
+    """Made of this `model`; its blocks, its decoder and its stream for decoding are used, but not its graphs: a forward
+    of many chunks keeps a GPU busy for longer than it takes to launch."""
 
     def __post_init__(self):
-        self.geometry = self.profile.geometry.with_chunk_frames(self.run.chunk_frames)
+        self.geometry = self.run.geometry(self.profile.geometry)
+        if self.engine is None:
+            self.engine = Engine(self.model, EAGER, self.device)
+        if self.engine.cache_dtype != self.model.dtype:
+            raise ReproError(
+                f"sampler {self.run.sampler} keeps keys and values in {self.model.dtype}, engine "
+                f"{self.engine.options.engine} in {self.engine.cache_dtype}: choose one with another attention"
+            )
         self.forward = ForwardCounter(self._forward)
         self.decoder_dtype = next(self.decoder.parameters()).dtype
+        self.decoder = self.engine.decoder(self.decoder)
+
+    def _mixed(self):
+        """bf16 on a GPU for weights in fp32; others were reduced before."""
+        return autocast(self.device) if self.model.dtype == torch.float32 else nullcontext()
 
     def _forward(self, *inputs, **kept) -> torch.Tensor:
-        with autocast(self.device):
+        with self._mixed():
             return self.model(*inputs, **kept)
 
     def new_cache(self, batch: int) -> None:
@@ -56,20 +75,22 @@ class ManyStep:
         settings = {"steps": flow.teacher_steps, "shift": flow.shift, "guidance": flow.guidance}
 
         def deliver(k: int, x0: torch.Tensor) -> None:
-            with spans("decode", k):
-                frames.append(decoding.push(x0.to(self.decoder_dtype)))
-            if on_frames is not None:
-                on_frames(k, frames[-1])
+            with self.engine.aside():
+                with spans("decode", k):
+                    frames.append(decoding.push(x0.to(self.decoder_dtype)))
+                if on_frames is not None:
+                    on_frames(k, frames[-1])
 
-        with spans("denoise"), autocast(self.device):
+        with spans("denoise"), self._mixed():
             contexts = [self.model.text_context(t) for t in (text_BLE, self.null_1LE.expand_as(text_BLE))]
         if self.run.sampler == "staircase":
             own = {"config": self.model.config, "geometry": self.geometry, "window_frames": self.run.window_frames}
             own |= {"lag": self.run.lag, "on_chunk": deliver, "spans": spans}
             staircase(self.forward, start, *contexts, **settings, **own)
-            return torch.cat(frames, dim=1)
-        with spans("denoise"):
-            x0, _ = euler(self.forward, start, *contexts, **settings)
-        for k, chunk in enumerate(x0.split(self.geometry.chunk_frames, dim=1)):
-            deliver(k, chunk)
+        else:
+            with spans("denoise"):
+                x0, _ = euler(self.forward, start, *contexts, **settings)
+            for k, chunk in enumerate(x0.split(self.geometry.chunk_frames, dim=1)):
+                deliver(k, chunk)
+        self.engine.join()
         return torch.cat(frames, dim=1)

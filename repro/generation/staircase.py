@@ -15,8 +15,8 @@ import torch
 from repro.flow import TIMESTEPS, euler_sigmas
 from repro.generation.spans import NO_SPANS, Spans
 from repro.geometry import Geometry
-from repro.models.kv_cache import HistoryCache
-from repro.models.wan import TextContext, WanConfig, block_causal_mask
+from repro.models.kv_cache import HistoryCache, Together
+from repro.models.wan import TextContext, WanConfig, together_mask
 
 IN_FLIGHT = 4
 """Chunks that MAGI-1 denoises at a time."""
@@ -38,14 +38,6 @@ class _Stream(NamedTuple):
     context: TextContext
     history: HistoryCache
     weight: float
-
-
-def _window_mask(whole_TT: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-    """Boolean [t, t + T]: tokens start … stop see each other causally, then the kept ones before `start`."""
-    rows = whole_TT[start:stop]
-    kept = rows.clone()
-    kept[:, start:] = False
-    return torch.cat([rows[:, start:stop], kept], dim=1)
 
 
 @torch.no_grad()
@@ -72,27 +64,27 @@ def staircase(
     """
     x, frames, sigmas = noise_BFCHW.clone(), geometry.chunk_frames, euler_sigmas(steps, shift)
     level = torch.tensor(sigmas, device=x.device)
-    whole = block_causal_mask(geometry, window_frames, device=x.device)
     guided = null_context is not None and guidance != 1
     weighted = [(context, guidance), (null_context, 1 - guidance)] if guided else [(context, 1.0)]
     kind = {"device": x.device, "dtype": context.keys[0].dtype}
     streams = [_Stream(c, HistoryCache(config, geometry, len(x), window_frames, **kind), w) for c, w in weighted]
 
-    def velocity(here: slice, sigma_f: torch.Tensor) -> torch.Tensor:
-        mask = _window_mask(whole, geometry.tokens(here.start), geometry.tokens(here.stop))
-        timestep = (sigma_f * TIMESTEPS).expand(len(x), -1)
+    def velocity(active: range, here: slice, sigma_f: torch.Tensor) -> torch.Tensor:
+        timestep, mask = (sigma_f * TIMESTEPS).expand(len(x), -1), together_mask(geometry, window_frames, active)
         return sum(
-            s.weight * forward(x[:, here], timestep, s.context, start_frame=here.start, history=s.history, mask=mask)
-            for s in streams
+            s.weight * forward(x[:, here], timestep, s.context, start_frame=here.start, cache=cache, mask=mask)
+            for s, cache in ((s, Together(s.history, active)) for s in streams)
         )
 
-    for row in positions(steps, geometry.chunks, lag).tolist():
-        active = [k for k, position in enumerate(row) if 1 <= position <= steps]
-        here = slice(active[0] * frames, (active[-1] + 1) * frames)
-        step_f = torch.tensor([row[k] for k in active], device=x.device).repeat_interleave(frames)
+    plan = positions(steps, geometry.chunks, lag)
+    for row, row_K in zip(plan.tolist(), plan.to(x.device), strict=True):
+        moving = [k for k, position in enumerate(row) if 1 <= position <= steps]
+        active = range(moving[0], moving[-1] + 1)
+        here = slice(active.start * frames, active.stop * frames)
+        step_f = row_K[active.start : active.stop].repeat_interleave(frames)
         now, after = level[step_f - 1], level[step_f]
         with spans("denoise"):
-            x[:, here] += (after - now)[:, None, None, None] * velocity(here, now).to(x.dtype)
+            x[:, here] += (after - now)[:, None, None, None] * velocity(active, here, now).to(x.dtype)
         for k in (k for k in active if row[k] == steps):
             chunk = slice(k * frames, (k + 1) * frames)
             if on_chunk is not None:

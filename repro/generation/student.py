@@ -32,13 +32,16 @@ def load_student(profile: Profile, name: str, seed: int, checkpoints: Path, devi
 
 
 class ForwardCounter:
-    """Counts transformer calls: the `forwards` column."""
+    """Counts transformer calls: the `forwards` column. `on_call(calls)`, if it is set, hears of each as it begins."""
 
     def __init__(self, forward):
         self.forward, self.calls = forward, 0
+        self.on_call: Callable[[int], None] | None = None
 
     def __call__(self, *args, **kwargs):
         self.calls += 1
+        if self.on_call is not None:
+            self.on_call(self.calls)
         return self.forward(*args, **kwargs)
 
 
@@ -55,8 +58,7 @@ class Generator:
     """Carries out the forwards and decodes; without one, the model and the decoder do as they are."""
 
     def __post_init__(self):
-        geometry = self.profile.geometry
-        self.geometry = geometry.resized(chunk_frames=self.run.chunk_frames, frames=self.run.frames or geometry.frames)
+        self.geometry = self.run.geometry(self.profile.geometry)
         self.schedule = self.run.schedule_for(self.geometry)
         self.policy = CachePolicy(self.run.noise_level)
         if self.engine is None:

@@ -3,6 +3,7 @@
 Legend: B batch, T tokens, N heads, H head dim, D width = N·H.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -67,7 +68,8 @@ def rotate(x_BTNH: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.
 class ChunkMask(NamedTuple):
     """A mask that all tokens of a chunk share: for each chunk of queries the chunks of keys that it sees.
 
-    Attention then takes one product without a mask for each chunk of queries, and none for what is masked.
+    Attention then takes one product without a mask for each chunk of queries, and none for what is masked, so that a
+    kernel that knows no masks will do.
     """
 
     seen: tuple[tuple[int, ...], ...]
@@ -78,15 +80,18 @@ class ChunkMask(NamedTuple):
         """From a boolean matrix over chunks of so many tokens."""
         return cls(tuple(tuple(row.nonzero().flatten().tolist()) for row in seen_QK), tokens)
 
-    def attend(self, q_BTNH, k_BSNH, v_BSNH) -> torch.Tensor:
-        keys, values = k_BSNH.split(self.tokens, dim=1), v_BSNH.split(self.tokens, dim=1)
-        return torch.cat(
-            [
-                attend(q, torch.cat([keys[i] for i in seen], 1), torch.cat([values[i] for i in seen], 1))
-                for q, seen in zip(q_BTNH.split(self.tokens, dim=1), self.seen, strict=True)
-            ],
-            dim=1,
-        )
+    def attend(self, q_BTNH, k_BSNH, v_BSNH, kernel: Callable[..., torch.Tensor] | None = None) -> torch.Tensor:
+        """[B, T, D] by `kernel` (q, k, v), PyTorch's own when not given."""
+        kernel = kernel or attend
+        queries = zip(q_BTNH.split(self.tokens, dim=1), self.seen, strict=True)
+        return torch.cat([kernel(q, self._of(k_BSNH, seen), self._of(v_BSNH, seen)) for q, seen in queries], dim=1)
+
+    def _of(self, x_BSNH: torch.Tensor, seen: tuple[int, ...]) -> torch.Tensor:
+        """Keys or values of some chunks, in rising order: a view where they lie side by side."""
+        if seen[-1] - seen[0] == len(seen) - 1:
+            return x_BSNH[:, seen[0] * self.tokens : (seen[-1] + 1) * self.tokens]
+        chunks = x_BSNH.split(self.tokens, dim=1)
+        return torch.cat([chunks[i] for i in seen], dim=1)
 
 
 def attend(q_BTNH, k_BSNH, v_BSNH, mask: torch.Tensor | ChunkMask | None = None) -> torch.Tensor:

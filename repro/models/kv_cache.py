@@ -20,6 +20,28 @@ class Place(NamedTuple):
     k_seen: torch.Tensor
     v_seen: torch.Tensor
 
+    def store(self, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the slot; return what attention sees. Neither carries a gradient."""
+        self.k_slot.copy_(k_BTNH.detach())
+        self.v_slot.copy_(v_BTNH.detach())
+        return self.k_seen, self.v_seen
+
+
+class Itself(NamedTuple):
+    """What a block sees without a cache: its own keys and values, in memory that lasts as long as the block runs."""
+
+    heads: int
+    head_dim: int
+    dtype: torch.dtype
+    device: torch.device
+
+    def __call__(self, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return k_BTNH, v_BTNH
+
+    def place(self, batch: int, tokens: int) -> Place:
+        k, v = torch.empty(2, batch, tokens, self.heads, self.head_dim, dtype=self.dtype, device=self.device)
+        return Place(k, v, k, v)
+
 
 class CacheLayer(NamedTuple):
     """What a block sees of a cache: `(k, v)` stores them and gives back all that its queries attend to."""
@@ -131,10 +153,7 @@ class KVCache:
 
         They carry no gradient: training goes over a finished rollout again (`HistoryCache`).
         """
-        place = self.place(layer, *k_BTNH.shape[:2])
-        place.k_slot.copy_(k_BTNH.detach())
-        place.v_slot.copy_(v_BTNH.detach())
-        return place.k_seen, place.v_seen
+        return self.place(layer, *k_BTNH.shape[:2]).store(k_BTNH, v_BTNH)
 
 
 class HistoryCache(KVCache):
@@ -159,6 +178,31 @@ class HistoryCache(KVCache):
             torch.cat([k_BTNH.to(self.k_LBTNH.dtype), self.k_LBTNH[layer]], 1),
             torch.cat([v_BTNH.to(self.v_LBTNH.dtype), self.v_LBTNH[layer]], 1),
         )
+
+
+class Together(NamedTuple):
+    """Stands for the cache in a forward over neighbouring chunks of a history: each takes its own slot.
+
+    They are given all that lies before the last of them, and each other (mask: `wan.together_mask`).
+    """
+
+    history: HistoryCache
+    chunks: range
+
+    def place(self, layer: int, batch: int, tokens: int) -> Place:
+        """Views for these chunks. Raises ReproError where their shape is not the one the history was made for."""
+        size = self.history.chunk_tokens
+        here, seen = slice(self.chunks.start * size, self.chunks.stop * size), slice(0, self.chunks.stop * size)
+        if (batch, tokens) != (self.history.batch, here.stop - here.start):
+            raise ReproError(
+                f"chunks {self.chunks.start} to {self.chunks.stop - 1} of batch {self.history.batch} × "
+                f"{here.stop - here.start} tokens got {batch} × {tokens}"
+            )
+        k, v = self.history.k_LBTNH[layer], self.history.v_LBTNH[layer]
+        return Place(k[:, here], v[:, here], k[:, seen], v[:, seen])
+
+    def update(self, layer: int, k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.place(layer, *k_BTNH.shape[:2]).store(k_BTNH, v_BTNH)
 
 
 class WholeVideo:

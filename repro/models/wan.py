@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from repro.geometry import Geometry
 from repro.models.attention import Attention, ChunkMask, attend, layer_norm, rotary_table, rotate
-from repro.models.kv_cache import CacheLayer, HistoryCache, KVCache
+from repro.models.kv_cache import CacheLayer, HistoryCache, Itself, KVCache, Together
 
 
 class WanConfig(BaseModel):
@@ -117,10 +117,6 @@ def gated(x_BTD: torch.Tensor, update_BTD: torch.Tensor, gate_BFD: torch.Tensor)
     """x + gate · update, the gate of every frame applied to its tokens, in fp32."""
     update = update_BTD.float().unflatten(1, (gate_BFD.shape[1], -1)) * gate_BFD[:, :, None]
     return (x_BTD.float() + update.flatten(1, 2)).type_as(x_BTD)
-
-
-def _itself(k_BTNH: torch.Tensor, v_BTNH: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return k_BTNH, v_BTNH
 
 
 class Block(nn.Module):
@@ -241,18 +237,18 @@ class WanDiT(nn.Module):
         context: TextContext,
         *,
         start_frame: int = 0,
-        cache: KVCache | None = None,
+        cache: KVCache | Together | None = None,
         history: HistoryCache | None = None,
         mask: torch.Tensor | ChunkMask | None = None,
         rotary: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """Velocity [B, F, C, H, W] at one model timestep in [0, 1000] per latent frame.
 
-        With `cache`, the latents are the chunk that `cache.begin` named and start at `start_frame`;
-        their keys and values are written to its slot. With `history`, they are a whole video that
-        also sees the keys and values a rollout kept, as constants, behind its own. `mask` is over
-        self-attention, boolean [T, keys] or a `ChunkMask`. `rotary` takes the place of the positions
-        that start at `start_frame`.
+        With `cache`, the latents are the chunk that `cache.begin` named, or the chunks of a `Together`,
+        and start at `start_frame`; their keys and values are written to its slot. With `history`, they
+        are a whole video that also sees the keys and values a rollout kept, as constants, behind its
+        own. `mask` is over self-attention, boolean [T, keys] or a `ChunkMask`. `rotary` takes the place
+        of the positions that start at `start_frame`.
         """
         patch = self.config.patch
         x = self.patch_embedding(latents_BFCHW.transpose(1, 2).to(self.dtype))
@@ -266,7 +262,7 @@ class WanDiT(nn.Module):
             elif history is not None:
                 see = partial(history.append_to, layer)
             else:
-                see = _itself
+                see = Itself(self.config.heads, x.shape[-1] // self.config.heads, self.dtype, x.device)
             x = block(x, modulation, cos, sin, context.keys[layer], context.values[layer], see, mask)
         shift, scale = (self.scale_shift_table + embedding.float()[:, :, None]).unbind(2)
         x = self.proj_out(modulate(x, shift, scale, self.config.eps))
@@ -311,6 +307,12 @@ def rollout_mask(geometry: Geometry, window_frames: int, device="cpu") -> torch.
     whole = _causal(geometry, window_frames, device=device)
     itself = whole & whole.T
     return _mask(torch.cat([itself, whole & ~itself], dim=1), geometry)
+
+
+def together_mask(geometry: Geometry, window_frames: int, chunks: range) -> ChunkMask:
+    """For a forward with a `Together`: a chunk sees itself and its window, of all up to the last of `chunks`."""
+    seen = _causal(geometry, window_frames)[chunks.start : chunks.stop, : chunks.stop]
+    return ChunkMask.of(seen, geometry.tokens(geometry.chunk_frames))
 
 
 def anchored_mask(geometry: Geometry, window_frames: int, beyond: int, device="cpu") -> torch.Tensor | ChunkMask:

@@ -29,9 +29,9 @@ def load(folder: Path, number: int) -> Results:
     return Results(Path(folder), number, pd.read_csv(paths[0]), pd.read_csv(paths[1]), paths[2].read_text())
 
 
-def verdicts(results: Results) -> str:
+def verdicts(pairs: pd.DataFrame) -> str:
     """Which claims of the paper are decided?"""
-    tested = results.pairs[results.pairs["p_holm"].notna()]
+    tested = pairs[pairs["p_holm"].notna()]
     if tested.empty:
         return "No claim is tested: a row with one training seed decides nothing."
     found = tested[tested["verdict"] != "unresolved"]

@@ -1,6 +1,8 @@
 """Tables 1, 2, 3, 6, 7 and 9: the method against other systems, other schedules, and variants of itself."""
 
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +11,6 @@ import pandas as pd
 from repro.config import CONFIG_DIR, Profile, Run, load_runs, runs_of
 from repro.errors import ReproError
 from repro.evaluation.statistics import holm, verdict
-from repro.files import write_text
 from repro.reporting import claims, comparisons, paper, records, render
 from repro.reporting.claims import ONE_SEED
 from repro.reporting.gather import one_value, read_scores
@@ -30,24 +31,35 @@ NO_CLAIM = "no claim"
 
 @dataclass(frozen=True)
 class Spec:
-    """What one table says: its rows are those that the paper prints, then other runs that runs.csv gives it."""
+    """What one table or figure says: its rows are those that the paper prints, then others that runs.csv gives it."""
 
-    number: int
+    name: str
+    """As in runs.csv."""
     title: str
     reference: str
     """The row that the paper claims to be better than every other."""
     measures: tuple[str, ...] = ASPECTS
     base: str = ""
     """The row whose speed is 1, in a table that tells of speed."""
+    needs: str = "scores.csv"
+    """The file of a run without which its row counts as not measured."""
+
+    @property
+    def label(self) -> str:
+        """`Table 2`, `Figure 5a`."""
+        kind, which = re.fullmatch(r"([a-z]+)(\d.*)", self.name).groups()
+        return f"{kind.capitalize()} {which}"
 
 
 SPECS = {
-    1: Spec(1, "Systems", "diagdistill", ("quality", "semantic", "total", MOTION), base="wan2_1"),
-    2: Spec(2, "Components of Diagonal Distillation", "full_method"),
-    3: Spec(3, "Schedules of Diagonal Denoising", "diagonal_4322222", SCORES),
-    6: Spec(6, "Steps elsewhere than in the first chunks", "diagonal_4322222", SCORES),
-    7: Spec(7, "Frames in a chunk", "chunk_size_3", ("quality", "semantic", "total", MOTION), base="chunk_size_3"),
-    9: Spec(9, "The motion feature of flow distribution matching", "conv_diff"),
+    1: Spec("table1", "Systems", "diagdistill", ("quality", "semantic", "total", MOTION), base="wan2_1"),
+    2: Spec("table2", "Components of Diagonal Distillation", "full_method"),
+    3: Spec("table3", "Schedules of Diagonal Denoising", "diagonal_4322222", SCORES),
+    6: Spec("table6", "Steps elsewhere than in the first chunks", "diagonal_4322222", SCORES),
+    7: Spec(
+        "table7", "Frames in a chunk", "chunk_size_3", ("quality", "semantic", "total", MOTION), base="chunk_size_3"
+    ),
+    9: Spec("table9", "The motion feature of flow distribution matching", "conv_diff"),
 }
 
 
@@ -68,14 +80,23 @@ class Measured:
         return self.scores[row]["seed"].nunique()
 
 
+def models(runs: dict[str, Run], spec: Spec) -> list[str]:
+    """Rows that the reference is compared with."""
+    return [row for row, run in runs.items() if row != spec.reference and run.sampler != "renderer"]
+
+
 def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG_DIR) -> Measured:
     """Rows whose runs were evaluated. Raises ReproError where the reference or the real clips are not among them,
     or where runs do not belong together."""
-    name, sheet = f"table{spec.number}", load_runs(config_dir)
-    folders = {r.rows[name]: r for r in runs_of(name, sheet.values()) if (Path(runs_dir) / r.run_id).is_dir()}
+    known = {r.rows[spec.name]: r for r in runs_of(spec.name, load_runs(config_dir).values())}
+    folders = {row: r for row, r in known.items() if (Path(runs_dir) / r.run_id / spec.needs).is_file()}
     real = Path(runs_dir) / REAL / "scores.csv"
     if spec.reference not in folders or not real.is_file():
         raise ReproError(f"{runs_dir} lacks the run of {spec.reference} or {REAL}: the rule `evaluate` makes them")
+    if not models(folders, spec):
+        raise ReproError(
+            f"{runs_dir} has no run of {spec.name} beside {spec.reference}: the rule `evaluate` makes them"
+        )
     scale = read_scores(real, [MOTION])[MOTION].mean() if MOTION in spec.measures else math.nan
     scores, rows, quality, timings = {}, [], [], {}
     for row, run in folders.items():
@@ -107,9 +128,9 @@ def compare(
     Tested, and adjusted together by Holm, is what the paper claims, where both rows were trained more than once:
     the interval of a single training leaves out how much trainings differ. Raises ReproError without another row.
     """
-    others = [r for r, run in measured.runs.items() if r != spec.reference and run.sampler != "renderer"]
+    others = models(measured.runs, spec)
     if not others:
-        raise ReproError(f"no row of table {spec.number} was evaluated beside {spec.reference}: nothing to compare")
+        raise ReproError(f"no row of {spec.name} was evaluated beside {spec.reference}: nothing to compare")
     pairs = [(other, spec.reference, other) for other in others]
     settings = profile.evaluation
     claimed = claims.expected(claims.load(config_dir))
@@ -150,21 +171,34 @@ def build(number: int, profile: Profile, runs_dir: Path, out_dir: Path, config_d
         tuple(sections),
         notes(spec, measured, printed, pairs, profile),
     )
-    stem = Path(out_dir) / "tables" / f"table{number}"
+    write(spec, document, with_seeds(measured), pairs, measured, profile, out_dir)
+
+
+def with_seeds(measured: Measured) -> pd.DataFrame:
+    return measured.intervals.assign(seeds=[measured.seeds(r) for r in measured.intervals["row"]])
+
+
+def write(
+    spec: Spec,
+    document: Document,
+    values: pd.DataFrame,
+    pairs: pd.DataFrame,
+    measured: Measured,
+    profile: Profile,
+    out_dir: Path,
+    **more: pd.DataFrame,
+) -> None:
+    """`tables/<name>{.csv,.md,.html,.tex,_pairs.csv}`, and `<name>_<key>.csv` of what else there is."""
+    stem = Path(out_dir) / "tables" / spec.name
     stamp = {"profile": profile.name, "prompts": measured.prompts, "reading": reading(profile.name)}
-    seeds = [measured.seeds(r) for r in measured.intervals["row"]]
-    texts = {
-        ".csv": measured.intervals.assign(seeds=seeds, **stamp).to_csv(index=False, float_format="%.6g"),
-        "_pairs.csv": pairs.assign(**stamp).to_csv(index=False, float_format="%.6g"),
-        ".md": render.markdown(document),
-        ".html": render.html(document),
-        ".tex": render.latex(document),
-    }
-    for suffix, text in texts.items():
-        write_text(stem.with_name(stem.name + suffix), text)
+    render.write(document, stem)
+    render.write_csv(values.assign(**stamp), stem)
+    for key, frame in ({"pairs": pairs} | more).items():
+        render.write_csv(frame.assign(**stamp), stem.with_name(f"{spec.name}_{key}"))
 
 
-def _label(row: str) -> str:
+def named(row: str) -> str:
+    """A row as a reader sees it."""
     return row.replace("_", " ")
 
 
@@ -177,7 +211,7 @@ def main_section(spec: Spec, measured: Measured, printed: dict, profile: Profile
     rows = []
     for row in dict.fromkeys([*(r for r, _ in printed), *measured.runs]):
         known = row in measured.runs
-        cells = [_label(row), str(measured.seeds(row)) if known else render.DASH]
+        cells = [named(row), str(measured.seeds(row)) if known else render.DASH]
         for metric in spec.measures:
             if metric in in_paper:
                 cell = printed.get((row, metric))
@@ -187,8 +221,8 @@ def main_section(spec: Spec, measured: Measured, printed: dict, profile: Profile
                 with_range(found["value"], found["low"], found["high"], "{:.1f}".format) if known else render.DASH
             )
         rows.append(tuple(cells))
-    caption = f"Table {spec.number}. {spec.title}: profile {profile.name}, {measured.prompts} prompts"
-    return Section(f"table{spec.number}", caption, tuple(columns), tuple(rows))
+    caption = f"{spec.label}. {spec.title}: profile {profile.name}, {measured.prompts} prompts"
+    return Section(spec.name, caption, tuple(columns), tuple(rows))
 
 
 def speed_section(spec: Spec, measured: Measured, printed: dict) -> Section:
@@ -217,7 +251,7 @@ def speed_section(spec: Spec, measured: Measured, printed: dict) -> Section:
     columns += [("Speed-up by the first frame", "paper"), ("Speed-up by the first frame", "ours")]
     columns += [("Speed-up by throughput", "ours")]
     for row in dict.fromkeys([*(r for r, _ in printed), *measured.timings]):
-        cells = [_label(row)]
+        cells = [named(row)]
         for metric in SPEEDS:
             found = measured.timings.get(row, {}).get(metric)
             ours = with_range(found.value, found.low, found.high, significant) if found else render.DASH
@@ -226,18 +260,17 @@ def speed_section(spec: Spec, measured: Measured, printed: dict) -> Section:
         rows.append(tuple(cells))
     devices = sorted({r.device for found in measured.timings.values() for r in found.values()})
     where = f"on {', '.join(devices)}" if devices else "not timed yet"
-    return Section(
-        f"table{spec.number}-speed", f"Table {spec.number}: speed at batch 1, {where}", tuple(columns), tuple(rows)
-    )
+    return Section(f"{spec.name}-speed", f"{spec.label}: speed at batch 1, {where}", tuple(columns), tuple(rows))
 
 
 def pair_section(spec: Spec, pairs: pd.DataFrame) -> Section:
+    printed = pairs["paper_difference"].notna().any()
     rows = tuple(
         (
-            _label(r.row),
+            named(r.row),
             NAMES[r.metric],
             str(r.seeds),
-            signed(r.paper_difference, 1),
+            *([signed(r.paper_difference, 1)] if printed else []),
             with_range(r.difference, r.low, r.high, signed),
             f"{r.p:.3f}",
             render.DASH if math.isnan(r.p_holm) else f"{r.p_holm:.3f}",
@@ -246,16 +279,24 @@ def pair_section(spec: Spec, pairs: pd.DataFrame) -> Section:
         )
         for r in pairs.itertuples()
     )
-    claim = f"Claim: {_label(spec.reference)} is"
-    columns = ("Against", "Measure", "Training seeds", "Paper", "Ours", "p", "p (Holm)", claim, "Verdict")
-    caption = f"Table {spec.number}: {_label(spec.reference)} minus the other row, percentage points"
-    return Section(f"table{spec.number}-pairs", caption, tuple(("", c) for c in columns), rows)
+    claim = f"Claim: {named(spec.reference)} is"
+    columns = ("Against", "Measure", "Training seeds", *(["Paper"] if printed else []))
+    columns += ("Ours", "p", "p (Holm)", claim, "Verdict")
+    caption = f"{spec.label}: {named(spec.reference)} minus the other row, percentage points"
+    return Section(f"{spec.name}-pairs", caption, tuple(("", c) for c in columns), rows)
 
 
-def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, profile: Profile) -> tuple[str, ...]:
+MOTION_NOTE = (
+    "Motion: mean speed of the optical flow, in percent of that of the real clips of the same prompts. The "
+    "paper prints no such number; its claim is that the flow loss makes clips move more (Figure 6)."
+)
+
+
+def common_notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> list[str]:
+    """What any table of these needs beside it."""
     how, counts = reading(profile.name), pairs["verdict"].value_counts()
     told = ", ".join(f"{counts.get(v, 0)} {v}" for v in ("reproduced", "contradicted", "unresolved"))
-    lines = [
+    return [
         f"{how[0].upper()}{how[1:]}.",
         f"{measured.prompts} held-out prompts, the same prompts and noise in every row; evaluated on "
         f"{', '.join(measured.devices)}.",
@@ -265,20 +306,23 @@ def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, pr
         "(config/claims.csv; no worse has no margin here, for none was fixed before the scores were seen: only a "
         "resolved difference decides), where both rows have several training seeds; p values Holm-adjusted over these "
         f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing.",
-        f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.",
     ]
+
+
+def absent_notes(rows: Iterable[str], measured: Measured) -> list[str]:
+    absent = [named(r) for r in dict.fromkeys(rows) if r not in measured.runs]
+    return [f"Not measured yet, and so without our numbers: {', '.join(absent)}."] if absent else []
+
+
+def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, profile: Profile) -> tuple[str, ...]:
+    lines = common_notes(measured, pairs, profile)
+    lines.append(f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.")
     if MOTION in spec.measures:
-        lines.append(
-            "Motion: mean speed of the optical flow, in percent of that of the real clips of the same prompts. The "
-            "paper prints no such number; its claim is that the flow loss makes clips move more (Figure 6)."
-        )
+        lines.append(MOTION_NOTE)
     if spec.base:
         lines.append(
             "Speed: median [quartiles] of interleaved runs, decoding included. Speed-ups are over "
-            f"{_label(spec.base)}, the paper's too: the ratio of times to the first frames, which for systems that "
+            f"{named(spec.base)}, the paper's too: the ratio of times to the first frames, which for systems that "
             "make a whole video at once is the time of that video; beside it the ratio of throughputs."
         )
-    absent = [_label(r) for r in dict.fromkeys(r for r, _ in printed) if r not in measured.runs]
-    if absent:
-        lines.append(f"Not measured yet, and so without our numbers: {', '.join(absent)}.")
-    return tuple(lines)
+    return (*lines, *absent_notes((r for r, _ in printed), measured))

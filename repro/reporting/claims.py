@@ -15,7 +15,7 @@ from repro.config import CONFIG_DIR, Section, load_long, load_rows, load_runs
 from repro.errors import ReproError
 from repro.evaluation import windows
 from repro.evaluation.dimensions import DIMENSIONS, MEASURES
-from repro.evaluation.speed import load_speed
+from repro.evaluation.speed_rows import load_speed
 from repro.reporting import long_video, printed, render, speed
 from repro.reporting.notes import reading
 from repro.reporting.printed import Formula, Sheet

@@ -17,6 +17,15 @@ NAMES = {
     "throughput_fps": "Throughput, frame/s",
 }
 """Metric → the name and unit a reader sees."""
+NAMES |= {
+    f"{metric}_{part}": form.format(*NAMES[metric].split(", "))
+    for metric in ("temporal", "frame", "text", "total", "motion_amplitude")
+    for part, form in (
+        ("first", "{} of the first chunk, {}"),
+        ("last", "{} of the last chunk, {}"),
+        ("slope", "Change of {} a chunk, points"),
+    )
+}
 
 _READING = {
     "mini": "mini numbers are compared with the paper in direction, not in value: another model, another "

@@ -14,6 +14,7 @@ WORLD_PARTS = (
     "runs/*/quality.json",
     "runs/*/timing.json",
     "runs/*/scores.csv",
+    "runs/*/chunks.csv",
     "runs/*/frames.npz",
     "validity/*.json",
     "validity/*.csv",

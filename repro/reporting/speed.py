@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from repro.config import CONFIG_DIR
-from repro.evaluation.speed import load_speed, rows_of
+from repro.evaluation.speed_rows import load_speed, rows_of
 from repro.evaluation.statistics import Line, straight_line
 from repro.files import write_text
 from repro.reporting import paper, records, render

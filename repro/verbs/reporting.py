@@ -1,5 +1,6 @@
 """Verbs that turn records into tables, notebooks and what is published."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -109,6 +110,20 @@ def table(
 
     build = ablations.build if number in ablations.SPECS else tables.build
     build(number, load_profile(profile), runs, out)
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="5a, 5b or 10")],
+    runs: Annotated[Path, typer.Option(help="folder of the runs' records")],
+    out: Annotated[Path, typer.Option(help="folder for tables/figureN.{csv,md,html,tex}")],
+    profile: ProfileName = "mini",
+):
+    """The numbers of one of the paper's figures of ablations."""
+    from repro.reporting import strategies, sweeps
+
+    builders = {n: partial(sweeps.build, n) for n in sweeps.SWEEPS} | {"10": strategies.build}
+    row_of(builders, name, "figure", "this verb")(load_profile(profile), runs, out)
 
 
 @app.command()

@@ -41,18 +41,24 @@ def speed(
     tables: Annotated[
         str, typer.Option(help="table1 … table8, ladder, or several with commas: their rows, interleaved")
     ],
+    rows: Annotated[str, typer.Option(help="rows of these tables, separated by commas; all when not given")] = "",
     profile: ProfileName = "wan",
     engine: Annotated[str, typer.Option(help="row of engines.csv, for the rows that name none")] = "fast",
     device: Device = "cuda",
     threads: Threads = 0,
 ):
-    """Time rows of speed.csv with random weights: speed does not depend on their values."""
-    from repro.evaluation.speed import rows_of, write_measured
+    """Time rows of speed.csv with random weights: speed does not depend on their values.
+
+    The records are written after every video, so that those of an interrupted call are kept.
+    """
+    from repro.evaluation.speed import write_measured
+    from repro.evaluation.speed_rows import rows_of
     from repro.files import require_writable
 
     require_writable(out.parent)
     _torch(threads, device)
-    write_measured(load_scale(profile), rows_of(tables.split(",")), engine, out, device)
+    chosen = rows_of(tables.split(","), rows.split(",") if rows else None)
+    write_measured(load_scale(profile), chosen, engine, out, device)
 
 
 @app.command()

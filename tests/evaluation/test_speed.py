@@ -8,8 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from repro.config import Scale, load_scale
+from repro.engine.options import EngineOptions
 from repro.errors import ReproError
-from repro.evaluation import flops, numerics, speed
+from repro.evaluation import flops, numerics, speed, speed_rows
 from repro.models import presets
 from repro.models.kv_cache import KVCache
 from repro.models.wan import WanDiT
@@ -57,22 +58,22 @@ def test_the_wan_scale_is_the_presets_model():
 
 def test_every_row_of_the_sheet_fits_the_paper_scale():
     wan = load_scale("wan")
-    for row in speed.load_speed().values():
-        geometry = wan.geometry.resized(chunk_frames=row.chunk_frames, frames=row.frames or wan.geometry.frames)
-        assert row.run.schedule_for(geometry).chunks == geometry.chunks
-        assert row.window_frames % row.chunk_frames == 0
-        speed.engine_of(row, "fast")
-    longest = max(speed.rows_of(["table4"]), key=lambda r: r.window_frames)
+    for row in speed_rows.load_speed().values():
+        geometry = row.geometry(wan.geometry)
+        assert row.many_step or row.run.schedule_for(geometry).chunks == geometry.chunks
+        assert row.window_frames is None or row.window_frames % row.chunk_frames == 0
+        speed_rows.engine_of(row, "fast")
+    longest = max(speed_rows.rows_of(["table4"]), key=lambda r: r.window_frames)
     assert wan.geometry.resized(frames=longest.frames).latent_frames > longest.window_frames
 
 
 def test_a_table_without_rows_is_refused_by_name():
     with pytest.raises(ReproError, match="no row of 'table9': choose of ladder"):
-        speed.rows_of(["table3", "table9"])
+        speed_rows.rows_of(["table3", "table9"])
 
 
 def test_rows_are_timed_and_traced(scale, tmp_path):
-    rows = [r.model_copy(update={"engine": "eager"}) for r in speed.rows_of(["table7", "table8"])]
+    rows = [r.model_copy(update={"engine": "eager"}) for r in speed_rows.rows_of(["table7", "table8"])]
     speed.write_measured(scale, rows, "eager", tmp_path / "speed.json", "cpu")
     found = {(r["run_id"], r["metric"]): r for r in json.loads((tmp_path / "speed.json").read_text())}
     for row in rows:
@@ -86,7 +87,7 @@ def test_rows_are_timed_and_traced(scale, tmp_path):
 
 
 def test_an_engine_that_changes_nothing_has_no_error_and_one_that_rounds_has_some(scale, monkeypatch):
-    known = {"eager": numerics.EAGER, "fused": speed.EngineOptions(engine="fused", fused=True)}
+    known = {"eager": numerics.EAGER, "fused": EngineOptions(engine="fused", fused=True)}
     monkeypatch.setattr(numerics, "load_engines", lambda: known)
     frames = {"video": 81, "long": 129}
     errors = {(r.run_id, r.metric): r for r in numerics.measure(scale, ["eager", "fused"], frames, "cpu")}

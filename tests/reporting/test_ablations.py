@@ -70,7 +70,7 @@ def test_a_table_says_what_was_planted_and_what_was_not_trained(folder, smoke_pr
     assert set(found.pairs.query("metric in ('temporal', 'frame', 'text')")["verdict"]) == {"one seed"}
     assert set(found.pairs.query("metric in ('total', 'motion_amplitude')")["verdict"]) == {"no claim"}
     np.testing.assert_allclose(found.pairs.query("metric == 'total'")["difference"], 0.8 * 5, atol=1e-3)
-    assert "No claim is tested" in ablation_answers.verdicts(found)
+    assert "No claim is tested" in ablation_answers.verdicts(found.pairs)
 
 
 def test_what_the_paper_claims_and_several_trainings_show_is_tested(folder, smoke_profile, tmp_path):
@@ -84,7 +84,7 @@ def test_what_the_paper_claims_and_several_trainings_show_is_tested(folder, smok
     assert set(pairs.loc["flow_release_4322222"]["verdict"]) == {"no claim"}
     assert set(pairs.loc["without_diagonal_denoising"]["claim"]) == {"no worse", "no claim"}
     assert "real" not in set(found.pairs["row"])
-    assert "13 of 13 tested claims are decided" in ablation_answers.verdicts(found)
+    assert "13 of 13 tested claims are decided" in ablation_answers.verdicts(found.pairs)
 
 
 def test_motion_is_a_share_of_the_real_clips(folder, smoke_profile, tmp_path):

@@ -12,11 +12,13 @@ import torch
 
 from repro.config import Scale
 from repro.evaluation.sampling import to_uint8
-from repro.evaluation.scaling.iteration import agreed_max, clocked, narrator
-from repro.evaluation.speed import WEIGHTS, Bench, SpeedRow, engine_of, rows_of
+from repro.evaluation.scaling.iteration import agreed_max, clocked
+from repro.evaluation.speed import WEIGHTS, Bench
+from repro.evaluation.speed_rows import SpeedRow, engine_of, rows_of
 from repro.files import require_writable
 from repro.generation.film import Writer
 from repro.generation.noise import prompt_noise
+from repro.narrator import narrator
 from repro.reporting import records
 from repro.training import distributed
 
@@ -33,7 +35,7 @@ def can_write() -> bool:
 
 def measure(scale: Scale, row: str, out: Path, device: str, *, videos: int = 8, engine: str) -> list[records.Record]:
     """Time `videos` for each process, after one to warm up; `out` receives the records."""
-    say = narrator()
+    say = narrator(leads=distributed.rank() == 0)
     began, writes = time.monotonic(), can_write()
     sheet: dict[str, SpeedRow] = {r.row: r for r in rows_of(["table5"])}
     bench = Bench(scale, device)

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from rich.console import Console
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from repro.config import Scale, Student, load_devices, load_students
@@ -22,6 +21,7 @@ from repro.evaluation import flops
 from repro.models import presets
 from repro.models.attention import attend
 from repro.models.wan import WanConfig, WanDiT
+from repro.narrator import narrator
 from repro.reporting import records
 from repro.training import distributed
 from repro.training.dmd import Distillation, Round, student_task
@@ -147,17 +147,6 @@ def phases(scale: Scale, distillation: Distillation, task: Task, device) -> dict
     return seconds
 
 
-def narrator() -> Callable[[str], None]:
-    """Prints with the seconds since it was made, for the first process alone."""
-    leads, console, began = distributed.rank() == 0, Console(highlight=False), time.monotonic()
-
-    def say(text: str) -> None:
-        if leads:
-            console.print(f"{time.monotonic() - began:6.1f} s  {text}", soft_wrap=True)
-
-    return say
-
-
 def agreed_max(value: float, device) -> float:
     """The largest of all processes."""
     if distributed.size() == 1:
@@ -212,7 +201,8 @@ def measure(
     scale: Scale, student: str, out: Path, device: str, *, videos: int = 1, iterations: int = 3, compiled: bool = True
 ) -> list[records.Record]:
     """Run one iteration to warm up and `iterations` more; `out` has the records of those so far after each."""
-    leads, say = distributed.rank() == 0, narrator()
+    leads = distributed.rank() == 0
+    say = narrator(leads=leads)
     row, scale = load_students()[student], sized(scale, videos)
     say(f"{distributed.size()} processes, {videos} videos each, on {records.device_name(device)}")
     with ExitStack() as stack:
