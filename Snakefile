@@ -17,31 +17,6 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-LANDED = [
-    "table1",
-    "table5",
-    "table2",
-    "table3",
-    "table4",
-    "table6",
-    "table7",
-    "table9",
-    "figures",
-    "validity",
-    "headroom",
-    "videos",
-    "cost",
-    "onedim",
-    "long",
-    "search",
-    "table8",
-    "story",
-    "user_study",
-    "audit",
-    "claims",
-]
-PENDING = sorted({f"table{n}" for n in range(1, 10)} - set(LANDED))
-
 
 include: "rules/common.smk"
 
@@ -97,11 +72,3 @@ else:
         input:
             rules.cost_table.output,
             rules.cost_notebook.output,
-
-    for target in PENDING:
-
-        rule:
-            name:
-                target
-            input:
-                not_landed(target),

@@ -112,17 +112,6 @@ def hold_lock():
         refuse_folder(folder, error.strerror)
 
 
-def not_landed(target):
-    """Input function that stops the planning of a target whose part is not there yet."""
-
-    def stop(wildcards):
-        raise WorkflowError(
-            f"{target} has not landed yet: the targets that work are {', '.join(LANDED)}"
-        )
-
-    return stop
-
-
 def not_measured(table):
     """Input function that stops the planning of a table of speed that no published record has."""
 

@@ -170,12 +170,6 @@ def test_training_can_be_asked_for_in_either_spelling(tree):
 @pytest.mark.parametrize(
     ("target", "config", "message"),
     [
-        (
-            "figures",
-            {},
-            "figures has not landed yet: the targets that work are table1, table5, table2, table3, table4, table6, "
-            "table7, table9, validity, headroom, videos, cost, onedim, long, search, table8, story, user_study",
-        ),
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),
         ("table5", {"train": "maybe"}, "config key train='maybe' must be true or false"),

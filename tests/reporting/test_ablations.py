@@ -150,5 +150,5 @@ def test_the_frame_level_student_is_set_against_chunks_of_three(folder, smoke_pr
 
 def test_a_method_alone_is_compared_with_nothing(folder, smoke_profile, tmp_path):
     (folder / "frame_level_4322222").rename(tmp_path / "away")
-    with pytest.raises(ReproError, match="no row of table 7 was evaluated beside chunk_size_3"):
+    with pytest.raises(ReproError, match="no run of table7 beside chunk_size_3"):
         ablations.build(7, smoke_profile, folder, tmp_path / "out")
