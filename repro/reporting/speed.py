@@ -263,9 +263,9 @@ def notes(measured: Measured, table: str) -> tuple[str, ...]:
         *(speedups.SYSTEMS if table in speedups.BASELINE else ()),
     ]
     if clocks:
+        ends = " to ".join(f"{c:.0f}" for c in sorted({min(clocks), max(clocks)}))
         lines.append(
-            f"SM clock after the rounds {min(clocks):.0f} to {max(clocks):.0f} MHz, power limit "
-            f"{', '.join(f'{w:.0f}' for w in sorted(limits))} W."
+            f"SM clock after the rounds {ends} MHz, power limit {', '.join(f'{w:.0f}' for w in sorted(limits))} W."
         )
     return tuple(lines)
 
