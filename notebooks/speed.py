@@ -19,7 +19,7 @@
 from IPython.display import Image, Markdown, display
 
 from repro.config import ROOT
-from repro.reporting import figures, speed, speed_answers, speed_figures
+from repro.reporting import figures, speed, speed_answers, speed_figures, speedups
 
 # %% tags=["parameters"]
 records = "results/published/wan-h100/speed"
@@ -37,6 +37,17 @@ ladder = speed.ladder_frame(measured)
 display(Image(figures.save(speed_figures.waterfall(ladder, measured.device), drawn / "ladder.png")))
 display(Markdown(speed.markdown(speed.ladder_section(measured))))
 print(speed_answers.ladder(ladder))
+
+# %% [markdown]
+# ## Table 1: how much sooner than the model of many steps?
+
+# %%
+if measured.complete("table1"):
+    display(Markdown(speed.markdown(speed.section(measured, "table1"))))
+    print("\n".join(speedups.SYSTEMS))
+    print(speedups.told(speed.frame(measured, "table1"), "table1"))
+else:
+    print("Not all six systems were measured.")
 
 # %% [markdown]
 # ## Tables 3 and 5: schedules, with and without a cache pass

@@ -216,26 +216,28 @@ def measured_records(
     samples: Samples = {}
     for samples in measure(scale, rows, default, device):
         if keep is not None:
-            keep(_told(scale, rows, samples, memory, {"before": before}, common))
+            keep(_told(scale, rows, default, samples, memory, {"before": before}, common))
     states = {"before": before, "after": clocks(device)}
-    return _told(scale, rows, samples, memory, states, common)
+    return _told(scale, rows, default, samples, memory, states, common)
 
 
 def _told(
     scale: Scale,
     rows: list[SpeedRow],
+    default: str,
     samples: Samples,
     memory: dict[str, Memory],
     states: dict[str, dict],
     common: dict,
 ) -> list[records.Record]:
-    """Records of the rows that were timed so far."""
+    """Records of the rows that were timed so far, each with its engine among the versions."""
     made = []
     for row in (r for r in rows if samples[r.row]):
+        engine = {"versions": common["versions"] | {"engine": engine_of(row, default).engine}}
+        own = common | engine | {"run_id": row.row}
 
-        def add(metric: str, value: float, unit: str, n: int = 1, run_id: str = row.row, **interval) -> None:
-            record = {"run_id": run_id, "metric": metric, "value": value, "unit": unit, "n": n}
-            made.append(records.Record(**record, **interval, **common))
+        def add(metric: str, value: float, unit: str, n: int = 1, own: dict = own, **interval) -> None:
+            made.append(records.Record(metric=metric, value=value, unit=unit, n=n, **own, **interval))
 
         found = {m: np.array([s[m] for s in samples[row.row]]) for m in samples[row.row][0]}
         if row.sampler == "bidirectional":

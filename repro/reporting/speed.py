@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from repro.config import CONFIG_DIR
-from repro.evaluation.speed_rows import load_speed, rows_of
+from repro.config import CONFIG_DIR, load_scale
+from repro.evaluation.speed_rows import SpeedRow, load_speed, rows_of
 from repro.evaluation.statistics import Line, straight_line
 from repro.files import write_text
-from repro.reporting import paper, records, render
+from repro.reporting import paper, records, render, speedups
 from repro.reporting.render import DASH, Document, Section, significant, with_range
 
 RANDOM = "Random weights: speed and memory do not depend on their values, and nothing here speaks of quality."
@@ -45,11 +45,12 @@ LADDER = ("total_s", "throughput_fps", "in_flight_latency_s", "first_frame_laten
 
 @dataclass(frozen=True)
 class Measured:
-    """Records of a folder by (row, metric), of one device."""
+    """Records of a folder by (row, metric), of one device; `files` names the one that holds a row's."""
 
     records: dict[tuple[str, str], records.Record]
     numerics: list[records.Record]
     device: str
+    files: dict[str, str]
 
     def rows(self, table: str) -> list[str]:
         """Rows of speed.csv that belong to a table and were measured."""
@@ -69,15 +70,30 @@ def load(folder: Path) -> Measured:
     found = records.of_one_device(folder, "measure them with python -m repro speed, on a GPU")
     known = load_speed()
     timed = {(r.run_id, r.metric): r for r in found if r.run_id in known}
-    return Measured(timed, [r for r in found if r.run_id not in known], found[0].device)
+    files = {r.run_id: path.stem for path in sorted(Path(folder).glob("*.json")) for r in records.read(path)}
+    return Measured(timed, [r for r in found if r.run_id not in known], found[0].device, files)
+
+
+def _settings(config: SpeedRow, profile: str) -> dict:
+    """What a row's schedule and mode are called; those of many steps by the steps of their scale."""
+    schedule, mode = config.schedule, config.cache
+    if config.many_step:
+        schedule = f"{load_scale(profile).flow.teacher_steps} steps, guided"
+        mode = config.sampler if config.lag is None else f"{config.sampler}, lag {config.lag}"
+    return {"row": config.row, "schedule": schedule, "mode": mode, "window_frames": config.window_frames}
 
 
 def frame(measured: Measured, table: str, config_dir: Path = CONFIG_DIR) -> pd.DataFrame:
-    """One row a configuration: settings, `<metric>`, `_low`, `_high`, `_n`, and `_paper`, `_ratio` where printed."""
+    """One row a configuration: settings, `<metric>`, `_low`, `_high`, `_n`, and `_paper`, `_ratio` where printed.
+
+    A table with a baseline has gains over it beside them (`speedups`).
+    """
     printed, sheet, rows = paper.table(int(table[5:]), config_dir), load_speed(config_dir), []
     for name in measured.rows(table):
-        config = sheet[name]
-        row = {"row": name, "schedule": config.schedule, "mode": config.cache, "window_frames": config.window_frames}
+        total = measured.records[name, "total_s"]
+        row = _settings(sheet[name], total.profile)
+        if "engine" in total.versions:
+            row["engine"] = total.versions["engine"]
         row |= {m: measured.value(name, m) for m in ("paper_nfe", "forwards")}
         for metric in (*SPEED_TABLES[table], "share_of_peak"):
             found = measured.records.get((name, metric))
@@ -93,7 +109,8 @@ def frame(measured: Measured, table: str, config_dir: Path = CONFIG_DIR) -> pd.D
             if cell is not None:
                 row |= {f"{metric}_paper": float(cell.value), f"{metric}_ratio": found.value / float(cell.value)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    data = pd.DataFrame(rows)
+    return speedups.add(data, table, printed) if table in speedups.BASELINE else data
 
 
 def ladder_frame(measured: Measured) -> pd.DataFrame:
@@ -129,19 +146,28 @@ def section(measured: Measured, table: str) -> Section:
     """A table as people read it."""
     data = frame(measured, table)
     columns = [("", "Row"), ("", "Schedule"), ("", "Mode"), ("", "Window"), ("", "Paper NFE"), ("", "Forwards")]
-    shown = SPEED_TABLES[table]
+    gains = speedups.GAINS if table in speedups.BASELINE else {}
+    shown, labels = (*SPEED_TABLES[table], *gains), METRICS | gains
     for metric in shown:
-        columns += [(METRICS[metric], part) for part in ("paper", "ours", "ratio")]
+        columns += [(labels[metric], part) for part in ("paper", "ours", "ratio")]
     columns.append(("", METRICS["share_of_peak"]))
+    count = f"{shown[0]}_n"
+    uneven = data[count].nunique() > 1
+    columns += [("", "n")] * uneven + [("", "Engine")] * ("engine" in data)
     rows = []
     for _, row in data.iterrows():
-        cells = [row["row"], row["schedule"], row["mode"], f"{row['window_frames']}"]
-        cells += [f"{row[m]:.0f}" for m in ("paper_nfe", "forwards")]
+        cells = [row["row"], row["schedule"], row["mode"]]
+        cells += [
+            DASH if row[m] is None or pd.isna(row[m]) else f"{row[m]:.0f}"
+            for m in ("window_frames", "paper_nfe", "forwards")
+        ]
         for metric in shown:
             said, ratio = row.get(f"{metric}_paper"), row.get(f"{metric}_ratio")
             has = said is not None and not pd.isna(said)
-            cells += [f"{said:g}" if has else DASH, _cell(row, metric), significant(ratio) if has else DASH]
-        rows.append((*cells, _cell(row, "share_of_peak", 100)))
+            cells += [f"{said:.4g}" if has else DASH, _cell(row, metric), significant(ratio) if has else DASH]
+        cells.append(_cell(row, "share_of_peak", 100))
+        cells += [f"{row[count]:.0f}"] * uneven + ([row["engine"]] if "engine" in data else [])
+        rows.append(tuple(cells))
     caption = f"Table {table[5:]}, timing at paper scale, on {measured.device}"
     return Section(f"speed-{table}", caption, tuple(columns), tuple(rows))
 
@@ -206,21 +232,36 @@ def linearity_notes(measured: Measured) -> tuple[str, ...]:
     return tuple(said)
 
 
-def notes(measured: Measured) -> tuple[str, ...]:
-    """What a reader needs beside the numbers."""
-    rounds = sorted({r.n for (_, m), r in measured.records.items() if m == "total_s"})
-    clocks = [r.value for (_, m), r in measured.records.items() if m == "clocks_sm_after"]
-    limits = {r.value for (_, m), r in measured.records.items() if m == "power_limit_after"}
+def _turns(measured: Measured, rows: list[str]) -> str:
+    """How often the rows were timed, and beside which."""
+    rounds = sorted({measured.records[row, "total_s"].n for row in rows})
+    together: dict[str, list[str]] = {}
+    for row in rows:
+        together.setdefault(measured.files[row], []).append(row)
+    if len(together) == 1:
+        often = f"{rounds[0]} rounds" if len(rounds) == 1 else "n rounds (of the first ones, where n is smaller)"
+        return f"{often} in which every row had one turn, in one process"
+    apart = "; ".join(", ".join(group) for group in together.values())
+    return f"n rounds in which every row of a process had one turn. Timed together, in a process each: {apart}"
+
+
+def notes(measured: Measured, table: str) -> tuple[str, ...]:
+    """What a reader of a table, or of the `ladder`, needs beside the numbers."""
+    rows = measured.rows(table)
+    found = {(m, r.value) for (row, m), r in measured.records.items() if row in rows}
+    clocks = [v for m, v in found if m == "clocks_sm_after"]
+    limits = {v for m, v in found if m == "power_limit_after"}
     lines = [
         RANDOM,
-        f"Ours: median [quartiles] of {', '.join(map(str, rounds))} rounds in which every row had one turn, in one "
-        "process; batch 1; decoding included, text encoding not. Ratio: ours divided by the paper's.",
+        f"Ours: median [quartiles] of {_turns(measured, rows)}; batch 1; decoding included, text encoding not. "
+        "Ratio: ours divided by the paper's.",
         "FLOPs of the share are those of the DiT, over the whole video's time.",
+        *(speedups.SYSTEMS if table in speedups.BASELINE else ()),
     ]
     if clocks:
+        ends = " to ".join(f"{c:.0f}" for c in sorted({min(clocks), max(clocks)}))
         lines.append(
-            f"SM clock after the rounds {min(clocks):.0f} to {max(clocks):.0f} MHz, power limit "
-            f"{', '.join(f'{w:.0f}' for w in sorted(limits))} W."
+            f"SM clock after the rounds {ends} MHz, power limit {', '.join(f'{w:.0f}' for w in sorted(limits))} W."
         )
     return tuple(lines)
 
@@ -228,14 +269,17 @@ def notes(measured: Measured) -> tuple[str, ...]:
 def build(folder: Path, out: Path) -> list[Path]:
     """Write `tables/{tableN,ladder,numerics}.{csv,md,html,tex}` of all whose rows the folder has."""
     measured, texts = load(folder), {}
-    common = notes(measured)
     documents: dict[str, tuple[pd.DataFrame, Document]] = {}
     for table in SPEED_TABLES:
         if measured.complete(table):
             extra = linearity_notes(measured) if table == "table4" else ()
-            documents[table] = (frame(measured, table), Document((section(measured, table),), (*common, *extra)))
+            documents[table] = (
+                frame(measured, table),
+                Document((section(measured, table),), (*notes(measured, table), *extra)),
+            )
     if measured.complete("ladder"):
-        documents["ladder"] = (ladder_frame(measured), Document((ladder_section(measured),), (*common, PREDICTED)))
+        said = (*notes(measured, "ladder"), PREDICTED)
+        documents["ladder"] = (ladder_frame(measured), Document((ladder_section(measured),), said))
     if measured.numerics:
         documents["numerics"] = (numerics_frame(measured), Document((numerics_section(measured),), (RANDOM,)))
     for name, (data, document) in documents.items():

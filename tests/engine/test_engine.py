@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from repro.engine.assemble import Engine
-from repro.engine.attention import kernel
+from repro.engine.attention import _chunked, kernel
 from repro.engine.kernels import FP8, gelu_quantise, quantise_rows, to_fp8
 from repro.engine.options import EngineOptions, load_engines
 from repro.errors import ReproError
@@ -14,7 +14,8 @@ from repro.generation.cache_policy import CachePolicy
 from repro.generation.graphs import Graphed
 from repro.generation.rollout import rollout
 from repro.geometry import Geometry
-from repro.models.kv_cache import KVCache
+from repro.models.attention import ChunkMask, attend
+from repro.models.kv_cache import HistoryCache, KVCache, Together
 from repro.models.wan import WanConfig, WanDiT
 from repro.schedule import Schedule
 
@@ -108,6 +109,30 @@ def test_quantised_rows_come_back_within_the_step_of_e4m3():
 
 def test_fp8_without_a_scale_saturates_instead_of_overflowing():
     assert to_fp8(torch.tensor([1e6, -1e6, 1.0])).float().tolist() == [448.0, -448.0, 1.0]
+
+
+def test_a_kernel_without_masks_is_asked_chunk_by_chunk():
+    """Tokens of two; the third chunk does not see the second."""
+    seen = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1]], dtype=torch.bool)
+    q, k, v = torch.randn(3, 1, 6, 2, 8, generator=torch.Generator().manual_seed(0))
+    calls = []
+
+    def product(q, k, v):
+        calls.append(k.shape[1])
+        return attend(q, k, v)
+
+    found = _chunked(product, q, k, v, ChunkMask.of(seen, 2))
+    dense = seen.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    torch.testing.assert_close(found, attend(q, k, v, dense))
+    assert calls == [2, 4, 4]
+    with pytest.raises(ReproError, match="takes no mask but a ChunkMask"):
+        _chunked(product, q, k, v, dense)
+
+
+def test_chunks_in_flight_of_another_size_are_refused():
+    history = HistoryCache(CONFIG, GEOMETRY, 1, 21, device="cpu", dtype=torch.float32)
+    with pytest.raises(ReproError, match="chunks 2 to 4 of batch 1 × 54 tokens got 1 × 36"):
+        Together(history, range(2, 5)).place(0, 1, 36)
 
 
 def test_engines_that_make_no_sense_are_refused_with_the_remedy():

@@ -5,11 +5,16 @@ from copy import deepcopy
 import pytest
 import torch
 
+from repro.config import Flow, Run, load_scale
 from repro.engine import kernels
 from repro.engine.assemble import Engine
+from repro.engine.attention import kernel
 from repro.engine.decode import GraphedTiny
 from repro.engine.options import EngineOptions
+from repro.errors import ReproError
 from repro.evaluation.numerics import relative
+from repro.generation.many_step import ManyStep
+from repro.generation.noise import prompt_noise
 from repro.geometry import Geometry
 from repro.models.attention import RMSNorm, rotary_table
 from repro.models.kv_cache import KVCache
@@ -82,3 +87,46 @@ def test_the_fast_engine_equals_the_plain_model_past_the_wrap_of_the_ring(precis
             expected = model(x, t, contexts[0], start_frame=3 * k, cache=caches[0])
             found = engine.forward(x, t, contexts[1], start_frame=3 * k, cache=caches[1])
             assert relative(found, expected) < (2e-2 if precision == "bf16" else 6e-2), k
+
+
+class Latents(torch.nn.Linear):
+    """Stands for a decoder: gives back what it gets."""
+
+    def __init__(self):
+        super().__init__(1, 1)
+
+    def stream(self):
+        return self
+
+    def push(self, latents):
+        return latents
+
+
+@pytest.mark.parametrize(("sampler", "lag"), [("bidirectional", None), ("staircase", 2)])
+def test_many_steps_of_the_fast_engine_equal_the_plain_models(sampler, lag):
+    """With FlashAttention-3 where it is installed, as at paper scale."""
+    torch.manual_seed(0)
+    try:
+        kernel(attention := "fa3")
+    except ReproError:
+        attention = "cudnn"
+    flow = Flow(shift=5.0, guidance=2.0, teacher_steps=6)
+    scale = load_scale("wan").model_copy(update={"geometry": GEOMETRY, "flow": flow})
+    options = EngineOptions(engine="x", attention=attention, compiled=True, graphs=True, fused=True, overlap=True)
+    model = WanDiT(CONFIG).cuda().eval().requires_grad_(False)
+    for block in model.blocks:  # louder, or a wrong mask would drown in bf16's rounding
+        for part, factor in (("norm_q", 1.5), ("norm_k", 1.5), ("to_v", 3.0), ("to_out.0", 6.0)):
+            block.attn1.get_submodule(part).weight.mul_(factor)
+    text, null = torch.randn(2, 1, 16, 32, device="cuda")
+
+    def video(network, engine, window):
+        settings = {"sampler": sampler, "lag": lag, "window_frames": lag and window}
+        run = Run(student="teacher" if lag is None else "x", run_id="x", tables="none", **settings)
+        made = ManyStep(scale, run, network, Latents(), null, "cuda", engine)
+        return made(text, prompt_noise(0, [0], GEOMETRY, "cuda"))
+
+    fast = Engine(deepcopy(model).reduce_(torch.bfloat16), options, "cuda")
+    found, expected = video(fast.model, fast, 9), video(model, None, 9)
+    assert relative(found, expected) < 2e-2
+    if lag is not None:
+        assert min(relative(video(model, None, window), expected) for window in (6, 21)) > 4e-2

@@ -6,9 +6,11 @@ import shutil
 import pandas as pd
 import pytest
 
-from repro.config import ROOT
+from repro.config import ROOT, load_scale
 from repro.errors import ReproError
-from repro.reporting import scaling, speed, speed_answers
+from repro.evaluation.speed import write_measured
+from repro.evaluation.speed_rows import rows_of
+from repro.reporting import scaling, speed, speed_answers, speedups
 
 PUBLISHED = ROOT / "results" / "published" / "wan-h100"
 
@@ -49,6 +51,41 @@ def test_a_table_with_a_row_missing_is_not_written(tmp_path, measured):
     records = json.loads((folder / "table4.json").read_text())
     (folder / "table4.json").write_text(json.dumps([r for r in records if r["run_id"] != "window_9"]))
     assert not any("table4" in p.name for p in speed.build(folder, tmp_path))
+
+
+@pytest.fixture(scope="module")
+def systems(tmp_path_factory):
+    """Table 1's rows, timed on this machine in two processes' worth of files."""
+    folder = tmp_path_factory.mktemp("systems") / "speed"
+    scale = load_scale("smoke")
+    scale = scale.model_copy(update={"flow": scale.flow.model_copy(update={"teacher_steps": 2})})
+    for name, rows in {"first": ["wan2_1", "causvid", "self_forcing", "diagdistill"], "second": None}.items():
+        chosen = rows_of(["table1"], rows or ["skyreels_v2", "magi_1"])
+        write_measured(scale, chosen, "eager", folder / f"{name}.json", "cpu")
+    return folder
+
+
+def test_gains_are_over_the_model_of_many_steps(systems):
+    data = speed.frame(speed.load(systems), "table1").set_index("row")
+    base, method = data.loc["wan2_1"], data.loc["diagdistill"]
+    assert base["speedup"] == base["throughput_gain"] == 1 and pd.isna(base["speedup_low"])
+    gain = base["first_frame_latency_s"] / method["first_frame_latency_s"]
+    assert method["speedup"] == gain and method["speedup_low"] <= gain <= method["speedup_high"]
+    assert method["speedup_paper"] == 277.3 and method["speedup_ratio"] == gain / 277.3
+    assert method["throughput_gain_paper"] == pytest.approx(31 / 0.78)
+    assert data.loc["magi_1", "mode"] == "staircase, lag 13" and set(data["engine"]) == {"eager"}
+
+
+def test_a_table_of_two_processes_says_who_was_timed_beside_whom(systems, tmp_path):
+    speed.build(systems, tmp_path)
+    text = (tmp_path / "tables" / "table1.md").read_text()
+    assert "in a process each: wan2_1, causvid, self_forcing, diagdistill; skyreels_v2, magi_1" in text
+    assert "MAGI-1-style" in text
+    told = speedups.told(speed.frame(speed.load(systems), "table1"), "table1")
+    assert len(told.splitlines()) == 5 and "(paper 277.3×)" in told
+    (systems.parent / "half").mkdir()
+    shutil.copy(systems / "first.json", systems.parent / "half")
+    assert speed.build(systems.parent / "half", tmp_path / "half") == []
 
 
 def test_devices_are_not_mixed(tmp_path):

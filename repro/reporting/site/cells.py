@@ -139,7 +139,9 @@ def measured(path: Path, name: str, index: Index, config_dir: Path = CONFIG_DIR)
         for metric, value, low, high in parts:
             if not isinstance(value, int | float) or pd.isna(value):
                 continue
-            run = run_of.get(str(row[key]), str(row[key]))
+            run = str(row[key])
+            if not index.named(run, metric):
+                run = run_of.get(run, run)
             if index.named(run, metric):
                 found[str(row[key]), metric] = _value(metric, value, low, high, index.find(run, metric, value))
     return found
