@@ -48,7 +48,9 @@ def test_every_system_from_every_layout(weights, planned, tmp_path, system):
     one, other = clips(tmp_path / "original"), clips(tmp_path / "diffusers")
     assert list(one) == ["A person is juggling-0.mp4", "a mill, woodcut-0.mp4"]
     for name, clip in one.items():
-        assert clip.shape == (81, 3, 32, 48) and np.array_equal(clip, other[name])
+        # The same weights twice do not make the same bits: CPU kernels round by where memory lies, and a codec
+        # decides by that. Means of 0.1 were seen; another prompt's clip is further off than 1, as asserted below.
+        assert clip.shape == (81, 3, 32, 48) and np.abs(clip.astype(float) - other[name]).mean() < 0.5
         assert clip.std() > 5 and np.abs(np.diff(clip.astype(float), axis=0)).mean() > 0.5
     first, second = one.values()
     assert np.abs(first.astype(float) - second).mean() > 1
