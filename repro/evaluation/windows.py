@@ -4,6 +4,7 @@ A window counts all latent frames that a chunk attends to, its own and the sink'
 it costs the same.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import torch
 from rich.progress import track
 
 from repro.config import Profile, Run
+from repro.errors import ReproError
 from repro.evaluation import metrics
-from repro.evaluation.long_video import frames_of, watch, write_csv
+from repro.evaluation.long_video import frames_of, start_of, watch, write_csv
 from repro.evaluation.pace import clock
 from repro.evaluation.quality import load_judge
 from repro.evaluation.sampling import load_decoder
@@ -54,6 +56,18 @@ class Window:
 def grid() -> list[Window]:
     """Every window, with every sink that is smaller."""
     return [Window(frames, sink) for sink in SINKS for frames in WINDOWS if frames > sink]
+
+
+def require_full(profile: Profile) -> None:
+    """Raises ReproError where a window is not full when the last segment begins: one that still holds the video's
+    first frames has a sink of its own."""
+    seconds, widest = profile.studies.windows.seconds, max(WINDOWS)
+    needed = start_of(profile, math.ceil(widest / profile.geometry.latent_frames))
+    if seconds <= needed:
+        raise ReproError(
+            f"studies.windows.seconds is {seconds:g}, too short to fill a window of {widest} latent frames before the "
+            f"last segment: set more than {needed:.1f}"
+        )
 
 
 def score(profile: Profile, run: Run, checkpoints: Path, device) -> pd.DataFrame:
@@ -99,6 +113,7 @@ def time(profile: Profile, run: Run, checkpoints: Path, device) -> tuple[pd.Data
 
 def measure(profile: Profile, run: Run, checkpoints: Path, out: Path, device) -> None:
     """Write `<out>/{windows.json,scores.csv.gz,latency.csv}`."""
+    require_full(profile)
     checkpoints, out = Path(checkpoints), Path(out)
     scores = score(profile, run, checkpoints, device)
     latency, memory = time(profile, run, checkpoints, device)

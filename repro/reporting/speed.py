@@ -45,33 +45,46 @@ LADDER = ("total_s", "throughput_fps", "in_flight_latency_s", "first_frame_laten
 
 @dataclass(frozen=True)
 class Measured:
-    """Records of a folder by (row, metric), of one device; `files` names the one that holds a row's."""
+    """Records of a folder's files, of one device; each file holds what one process timed, turn by turn."""
 
-    records: dict[tuple[str, str], records.Record]
+    files: dict[str, dict[tuple[str, str], records.Record]]
+    """By file, (row, metric)."""
     numerics: list[records.Record]
     device: str
-    files: dict[str, str]
 
-    def rows(self, table: str) -> list[str]:
-        """Rows of speed.csv that belong to a table and were measured."""
-        return [r.row for r in rows_of([table]) if (r.row, "total_s") in self.records]
+    def sources(self, table: str) -> dict[str, str]:
+        """Measured rows of a table, in the order of speed.csv, and the file of each.
+
+        Rows of several tables may have been timed more than once: a row's peers come first, so files with more of
+        the table's rows go before others, and of equals one that is named after the table.
+        """
+        rows = [r.row for r in rows_of([table])]
+
+        def peers(file: str) -> tuple[int, bool]:
+            return sum((row, "total_s") in self.files[file] for row in rows), table in file.split("_")
+
+        files = sorted(self.files, key=peers, reverse=True)
+        holders = {row: [f for f in files if (row, "total_s") in self.files[f]] for row in rows}
+        return {row: found[0] for row, found in holders.items() if found}
 
     def complete(self, table: str) -> bool:
         """Every row was measured: half a table would be read as a whole one."""
-        return len(self.rows(table)) == len(rows_of([table]))
+        return len(self.sources(table)) == len(rows_of([table]))
 
-    def value(self, row: str, metric: str) -> float | None:
-        found = self.records.get((row, metric))
-        return None if found is None else found.value
+    def records(self, table: str) -> dict[str, dict[str, records.Record]]:
+        """By row and metric, the records of a table."""
+        return {
+            row: {m: r for (name, m), r in self.files[file].items() if name == row}
+            for row, file in self.sources(table).items()
+        }
 
 
 def load(folder: Path) -> Measured:
     """Every `*.json` of a folder. Raises ReproError where there is none, and for devices that differ."""
     found = records.of_one_device(folder, "measure them with python -m repro speed, on a GPU")
-    known = load_speed()
-    timed = {(r.run_id, r.metric): r for r in found if r.run_id in known}
-    files = {r.run_id: path.stem for path in sorted(Path(folder).glob("*.json")) for r in records.read(path)}
-    return Measured(timed, [r for r in found if r.run_id not in known], found[0].device, files)
+    known, files = load_speed(), {p.stem: records.read(p) for p in sorted(Path(folder).glob("*.json"))}
+    timed = {f: {(r.run_id, r.metric): r for r in read if r.run_id in known} for f, read in files.items()}
+    return Measured(timed, [r for r in found if r.run_id not in known], found[0].device)
 
 
 def _settings(config: SpeedRow, profile: str) -> dict:
@@ -89,14 +102,14 @@ def frame(measured: Measured, table: str, config_dir: Path = CONFIG_DIR) -> pd.D
     A table with a baseline has gains over it beside them (`speedups`).
     """
     printed, sheet, rows = paper.table(int(table[5:]), config_dir), load_speed(config_dir), []
-    for name in measured.rows(table):
-        total = measured.records[name, "total_s"]
+    for name, timed in measured.records(table).items():
+        total = timed["total_s"]
         row = _settings(sheet[name], total.profile)
         if "engine" in total.versions:
             row["engine"] = total.versions["engine"]
-        row |= {m: measured.value(name, m) for m in ("paper_nfe", "forwards")}
+        row |= {m: timed[m].value for m in ("paper_nfe", "forwards") if m in timed}
         for metric in (*SPEED_TABLES[table], "share_of_peak"):
-            found = measured.records.get((name, metric))
+            found = timed.get(metric)
             if found is None:
                 continue
             row |= {
@@ -116,8 +129,8 @@ def frame(measured: Measured, table: str, config_dir: Path = CONFIG_DIR) -> pd.D
 def ladder_frame(measured: Measured) -> pd.DataFrame:
     """Rungs in order: seconds a video with quartiles, what was predicted, and the gain over the rung before."""
     sheet, rows = load_speed(), []
-    for name in measured.rows("ladder"):
-        total = measured.records[name, "total_s"]
+    for name, timed in measured.records("ladder").items():
+        total = timed["total_s"]
         config = sheet[name]
         row = {"rung": name, "schedule": config.schedule, "mode": config.cache, "window_frames": config.window_frames}
         row |= {
@@ -126,7 +139,7 @@ def ladder_frame(measured: Measured) -> pd.DataFrame:
             "total_s_low": total.low,
             "total_s_high": total.high,
         }
-        row |= {m: measured.value(name, m) for m in (*LADDER, "share_of_peak", "predicted_s", "forwards")}
+        row |= {m: timed[m].value if m in timed else None for m in (*LADDER, "share_of_peak", "predicted_s", "forwards")}
         row["gain"] = rows[-1]["total_s"] / total.value if rows else 1.0
         row["n"] = total.n
         rows.append(row)
@@ -219,7 +232,7 @@ def linearity(measured: Measured) -> dict[str, Line]:
 
 def linearity_notes(measured: Measured) -> tuple[str, ...]:
     """What the lines say, in sentences."""
-    frames = {load_speed()[name].frames for name in measured.rows("table4")}
+    frames = {load_speed()[name].frames for name in measured.sources("table4")}
     said = [
         f"Videos of {', '.join(map(str, sorted(frames)))} frames, so that every window is full before the last chunk."
     ]
@@ -232,12 +245,12 @@ def linearity_notes(measured: Measured) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _turns(measured: Measured, rows: list[str]) -> str:
+def _turns(measured: Measured, table: str) -> str:
     """How often the rows were timed, and beside which."""
-    rounds = sorted({measured.records[row, "total_s"].n for row in rows})
+    rounds = sorted({timed["total_s"].n for timed in measured.records(table).values()})
     together: dict[str, list[str]] = {}
-    for row in rows:
-        together.setdefault(measured.files[row], []).append(row)
+    for row, file in measured.sources(table).items():
+        together.setdefault(file, []).append(row)
     if len(together) == 1:
         often = f"{rounds[0]} rounds" if len(rounds) == 1 else "n rounds (of the first ones, where n is smaller)"
         return f"{often} in which every row had one turn, in one process"
@@ -247,13 +260,12 @@ def _turns(measured: Measured, rows: list[str]) -> str:
 
 def notes(measured: Measured, table: str) -> tuple[str, ...]:
     """What a reader of a table, or of the `ladder`, needs beside the numbers."""
-    rows = measured.rows(table)
-    found = {(m, r.value) for (row, m), r in measured.records.items() if row in rows}
+    found = {(m, r.value) for timed in measured.records(table).values() for m, r in timed.items()}
     clocks = [v for m, v in found if m == "clocks_sm_after"]
     limits = {v for m, v in found if m == "power_limit_after"}
     lines = [
         RANDOM,
-        f"Ours: median [quartiles] of {_turns(measured, rows)}; batch 1; decoding included, text encoding not. "
+        f"Ours: median [quartiles] of {_turns(measured, table)}; batch 1; decoding included, text encoding not. "
         "Ratio: ours divided by the paper's.",
         "FLOPs of the share are those of the DiT, over the whole video's time.",
         *(speedups.SYSTEMS if table in speedups.BASELINE else ()),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from repro.config import load_scale
 from repro.errors import ReproError
 from repro.evaluation.statistics import cluster_counts, holm, interval_of, straight_line, two_sided_p
 from repro.evaluation.windows import Window, grid
@@ -207,8 +208,8 @@ def notes(found: Windows, profile: str) -> tuple[str, ...]:
     return (
         f"{text[0].upper()}{text[1:]}.",
         f"A window counts all latent frames that a chunk attends to, its own and the sink's included. Each video is "
-        f"{last} times as long as those of training (21 latent frames): windows are full in its last part alone, "
-        "whose Total counts.",
+        f"{last} times as long as those of training ({load_scale(profile).geometry.latent_frames} latent frames): every "
+        "window is full before its last part, whose Total counts.",
         f"{found.clips} videos a window, training seeds {', '.join(map(str, found.seeds))}, the same prompts and noise "
         f"in every row, evaluated on {found.device}; mean [95% bootstrap interval over {over}]. "
         "Differences are paired; p values Holm-adjusted over all windows, and apart over all sinks; with fewer than "

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from repro.errors import ReproError
 from repro.evaluation import windows
 from repro.evaluation.windows import Window
 from repro.models.kv_cache import KVCache, cache_bytes
@@ -43,14 +44,23 @@ def test_every_window_is_scored_timed_and_weighed(measured, smoke, run):
     # Within the length of training a window of 21 frames holds everything: a wider one changes nothing.
     assert first[21, 0].tolist() == pytest.approx(first[27, 0].tolist(), abs=1e-5)
     assert first[3, 0].tolist() != pytest.approx(first[27, 0].tolist(), abs=1e-5)
-    assert scores[21, 0, 1].tolist() != pytest.approx(scores[27, 0, 1].tolist(), abs=1e-5)
-    assert scores[12, 0, 1].tolist() != pytest.approx(scores[12, 3, 1].tolist(), abs=1e-5)
+    assert scores[21, 0, 2].tolist() != pytest.approx(scores[27, 0, 2].tolist(), abs=1e-5)
+    assert scores[12, 0, 2].tolist() != pytest.approx(scores[12, 3, 2].tolist(), abs=1e-5)
     clocked = pd.read_csv(measured / "latency.csv")
     # Only chunks that come when all windows are full, so that every window is timed on the same ones.
-    assert set(clocked["chunk"]) == set(range(9, 14)) and set(clocked["steps"]) == {2}
-    assert (clocked.groupby(["window", "sink"]).size() == 5 * smoke.studies.windows.timing.runs).all()
+    assert set(clocked["chunk"]) == set(range(9, 21)) and set(clocked["steps"]) == {2}
+    assert (clocked.groupby(["window", "sink"]).size() == 12 * smoke.studies.windows.timing.runs).all()
     rows = {(r["run_id"], r["metric"]): r["value"] for r in json.loads((measured / "windows.json").read_text())}
     names = {Window(f, s).name for f, s in ((3, 0), (12, 0), (21, 0), (27, 0), (12, 3), (21, 3), (27, 3))}
     assert {name for name, _ in rows} == names
     assert all(rows[n, "cache_bytes"] == rows[n, "cache_bytes_model"] for n in names)
-    assert rows["window_12", "total_last"] == pytest.approx(scores[12, 0, 1].mean(), abs=1e-4)
+    assert rows["window_12", "total_last"] == pytest.approx(scores[12, 0, 2].mean(), abs=1e-4)
+
+
+def test_a_video_too_short_to_fill_the_widest_window_is_refused(everything, smoke, run, tmp_path):
+    """In two segments of 21 latent frames a window of 27 still sees the first frame when the last one begins."""
+    short = smoke.studies.windows.model_copy(update={"seconds": 10.0})
+    profile = smoke.model_copy(update={"studies": smoke.studies.model_copy(update={"windows": short})})
+    with pytest.raises(ReproError, match=r"windows.seconds is 10, too short .* 27 .* more than 10.3"):
+        windows.measure(profile, run, everything, tmp_path / "windows", "cpu")
+    assert not (tmp_path / "windows").exists()

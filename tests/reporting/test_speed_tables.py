@@ -27,6 +27,15 @@ def test_ratio_is_ours_divided_by_the_papers(measured):
     assert row["forwards"] == 17 and row["paper_nfe"] == 34
 
 
+def test_a_row_of_two_files_comes_with_its_peers(measured):
+    """Schedules of Tables 5 and 6 were timed in either process: a table's ratios are of rows timed in turns."""
+    files = {table: set(measured.sources(table).values()) for table in ("table3", "table5", "table6")}
+    assert files == {"table3": {"table3_table5"}, "table5": {"table3_table5"}, "table6": {"table6"}}
+    totals = [measured.records(table)["diagonal_4322222"]["total_s"] for table in ("table5", "table6")]
+    assert totals[0].value != totals[1].value
+    assert list(measured.sources("table1")) == [r.row for r in rows_of(["table1"])]
+
+
 def test_gain_is_over_the_rung_before(measured):
     ladder = speed.ladder_frame(measured)
     assert ladder["gain"].iloc[0] == 1
