@@ -36,7 +36,7 @@ class Published:
     def __init__(self, folder: Path, profile: str = "mini"):
         self.folder, self.profile = Path(folder), profile
         self._scores: dict[str, pd.DataFrame | None] = {}
-        self._records: dict[str, dict] = {}
+        self._records: dict[str, list[dict]] = {}
 
     def scores(self, run: str) -> pd.DataFrame | None:
         """A run's scores by clip; motion as a share of the real clips' mean."""
@@ -52,12 +52,14 @@ class Published:
             raise ReproError(f"{self.folder / self.profile / 'runs' / REAL} is missing: motion is a share of its mean")
         return float(real[MOTION].mean())
 
-    def records_of(self, folder: str) -> dict[tuple[str, str], records.Record]:
-        """Records of every JSON file of a folder by (row, metric)."""
+    def timed(self, folder: str, rows: list[str], metric: str) -> list[records.Record] | None:
+        """A metric's records of some rows, of the first JSON file of a folder that has all: only what one process
+        timed, turn by turn, may be divided."""
         if folder not in self._records:
             files = sorted((self.folder / folder).glob("*.json"))
-            self._records[folder] = {(r.run_id, r.metric): r for f in files for r in records.read(f)}
-        return self._records[folder]
+            self._records[folder] = [{(r.run_id, r.metric): r for r in records.read(f)} for f in files]
+        found = ([known.get((row, metric)) for row in rows] for known in self._records[folder])
+        return next((mine for mine in found if None not in mine), None)
 
     @cached_property
     def long(self) -> long_video.Long | None:
@@ -156,16 +158,15 @@ def against(low: float, high: float, expectation: str, bound: Interval) -> str:
 
 
 def timed(claim: Claim, found: Published, sheet: Sheet) -> list[Part]:
-    known, bound, parts = found.records_of(claim.records), formula_of(claim, "bound", sheet).value, []
+    bound, parts = formula_of(claim, "bound", sheet).value, []
     for pair in claim.split:
         for metric in claim.metrics.split():
             part = Part(claim, f"{metric.replace('_', ' ')}, {' / '.join(pair)}")
             parts.append(part)
-            absent = [row for row in pair if (row, metric) not in known]
-            if absent:
-                part.missing = ", ".join(f"{metric} of {row} in {claim.records}" for row in absent)
+            mine = found.timed(claim.records, pair, metric)
+            if mine is None:
+                part.missing = f"{metric} of {' and '.join(pair)} in one file of {claim.records}"
                 continue
-            mine = [known[row, metric] for row in pair]
             ends = [(r.value, r.value if r.low is None else r.low, r.value if r.high is None else r.high) for r in mine]
             part.n, part.unit = min(r.n for r in mine), mine[0].unit
             part.value, part.low, part.high = ends[0]

@@ -110,7 +110,22 @@ def test_every_verdict_on_scores(published, sheet, gain, seeds, row, verdict):
 def test_every_verdict_on_records(published, sheet, fps, expectation, verdict):
     (found,) = judged(published(fps=fps), sheet(timed(expectation=expectation)))
     assert found.verdict == verdict
-    assert found.missing == ("" if fps else "throughput_fps of diagonal_4322222 in wan-h100/speed")
+    assert found.missing == ("" if fps else "throughput_fps of diagonal_4322222 in one file of wan-h100/speed")
+
+
+def test_only_rows_of_one_process_are_divided(published, sheet):
+    """A clock that ran slower for all rows of one process would pass for a difference between the rows."""
+    folder = published(fps=(32, 33, 34)) / "wan-h100" / "speed"
+    row = timed(test="ratio", pairs="diagonal_4322222:self_4444444", bound="1")
+    (mine,) = records.read(folder / "table3.json")
+    other = mine.model_copy(update={"run_id": "self_4444444", "value": 10.0, "low": 10.0, "high": 10.0})
+    records.write(folder / "another.json", [other])
+    (found,) = judged(folder.parents[1], sheet(row))
+    assert found.verdict == NOT_MEASURED and "self_4444444 in one file" in found.missing
+    slow = mine.model_copy(update={"value": 20.0, "low": 20.0, "high": 20.0})
+    records.write(folder / "another.json", [other, slow])
+    (found,) = judged(folder.parents[1], sheet(row))
+    assert found.verdict == REPRODUCED and found.deciding.value == 2.0
 
 
 def test_one_comparison_against_a_claim_is_enough(published, sheet):
