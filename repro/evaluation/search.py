@@ -3,9 +3,14 @@
 Selection looks at captions of the split `heldout`, the verdicts rest on those of the split `prompts`: who was
 chosen for its luck on the first does not keep it on the second.
 
+Scores are kept batch by batch in `<out>/parts` until the search is whole: stopped, the same command goes on.
+
 Legend: S schedules, P prompts.
 """
 
+import hashlib
+import json
+import shutil
 from collections.abc import Sequence
 from itertools import pairwise, product
 from pathlib import Path
@@ -31,6 +36,7 @@ from repro.schedule import Schedule
 from repro.training.data import split_scenes
 
 SCORES = ("total", "quality", "semantic")
+PARTS = "parts"
 
 
 def enumerate_schedules(choices: Sequence[int], chunks: int, max_steps: int) -> list[str]:
@@ -69,9 +75,12 @@ def survivors(table: pd.DataFrame, scores: pd.Series, keep: int) -> list[str]:
 
 
 class Scorer:
-    """Scores schedules on prompts of a split, with one student; counts the clips it made."""
+    """Scores schedules on prompts of a split, with one student; counts the clips it made.
 
-    def __init__(self, profile: Profile, run: Run, split: str, prompts: int, checkpoints: Path, device):
+    Each batch's scores are kept in the folder `parts`, under a name that stands for all that they depend on.
+    """
+
+    def __init__(self, profile: Profile, run: Run, split: str, prompts: int, checkpoints: Path, parts: Path, device):
         self.profile, self.run, self.checkpoints, self.device = profile, run, checkpoints, device
         self.captions = [s.caption for s in split_scenes(split, profile, prompts)]
         if len(self.captions) < prompts:
@@ -79,10 +88,19 @@ class Scorer:
         self.judge, self.decoder = load_judge(checkpoints, device), load_decoder(profile, "tiny", checkpoints, device)
         with torch.inference_mode():
             self.text = text_encoder.load(profile, checkpoints, device)(self.captions)
-        self.clips = 0
+        self.parts, self.clips = Path(parts), 0
+        self.settings = {
+            "split": split,
+            "seed": profile.evaluation.seed,
+            "run": run.model_dump(),
+            "metric_version": metrics.METRIC_VERSION,
+        }
+        self.settings |= records.provenance(device) | {"weights": weights_of(run, profile, checkpoints)}
 
-    def __call__(self, schedules: Sequence[str], prompts: range, seed: int, label: str) -> pd.DataFrame:
-        """One row a (schedule, prompt): its scores, and the judge's features in `features`."""
+    def __call__(
+        self, schedules: Sequence[str], prompts: range, seed: int, label: str, features: bool = False
+    ) -> pd.DataFrame:
+        """One row a (schedule, prompt): its scores, and the judge's features in `features` if asked for."""
         model = load_student(self.profile, self.run.student, seed, self.checkpoints, self.device)
         generator = Generator(self.profile, self.run, model, self.decoder, self.device)
         # Neighbours in order begin alike.
@@ -93,33 +111,51 @@ class Scorer:
             task = progress.add_task(label, total=len(ordered) * len(prompts))
             for first in range(prompts.start, prompts.stop, at_once):
                 ids = list(range(first, min(first + at_once, prompts.stop)))
-                noise = prompt_noise(self.profile.evaluation.seed, ids, generator.geometry, self.device)
                 group = max(1, size // len(ids))
                 for start in range(0, len(ordered), group):
                     part = ordered[start : start + group]
-                    clips = branch(generator, part, self.text[ids], noise)
-                    tables.append(self._score(clips, part, ids).assign(seed=seed))
+                    tables.append(self._part(generator, part, ids, seed, features))
                     self.clips += len(part) * len(ids)
                     progress.advance(task, len(part) * len(ids))
         return pd.concat(tables, ignore_index=True)
 
-    def _score(self, clips: torch.Tensor, schedules: list[str], ids: list[int]) -> pd.DataFrame:
-        tables, features = [], []
-        told, videos = [self.captions[i] for i in ids] * len(schedules), clips.flatten(0, 1)
+    def _part(self, generator: Generator, part: list[str], ids: list[int], seed: int, features: bool) -> pd.DataFrame:
+        settings = self.settings | {"schedules": part, "prompts": ids, "student_seed": seed, "features": features}
+        name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
+        path = self.parts / f"{name}.npz"
+        if not path.is_file():
+            noise = prompt_noise(self.profile.evaluation.seed, ids, generator.geometry, self.device)
+            clips = branch(generator, part, self.text[ids], noise)
+            values = self._score(clips, [self.captions[i] for i in ids] * len(part), features)
+            write_atomic(path, lambda p: np.savez(p, **values))
+        with np.load(path) as kept:
+            rows = pd.DataFrame({c: kept[c] for c in SCORES})
+            rows.insert(0, "prompt", ids * len(part))
+            rows.insert(0, "schedule", np.repeat(part, len(ids)))
+            extra = {"features": list(kept["features"])} if features else {}
+        return rows.assign(**extra, seed=seed)
+
+    def _score(self, clips: torch.Tensor, told: list[str], features: bool) -> dict[str, np.ndarray]:
+        tables, read, videos = [], [], clips.flatten(0, 1)
         for start in range(0, len(videos), self.judged):
             part = slice(start, start + self.judged)
             reading = metrics.read(self.judge, videos[part])
-            tables.append(metrics.aggregate(reading.against(told[part]))[list(SCORES)])
-            features.extend(reading.features)
+            tables.append(metrics.aggregate(reading.against(told[part])))
+            read.append(reading.features)
         rows = pd.concat(tables, ignore_index=True)
-        rows.insert(0, "prompt", ids * len(schedules))
-        rows.insert(0, "schedule", np.repeat(schedules, len(ids)))
-        return rows.assign(features=features)
+        values = {c: rows[c].to_numpy() for c in SCORES}
+        return values | ({"features": np.concatenate(read)} if features else {})
 
     @property
     def judged(self) -> int:
         """Clips that the judge looks at together."""
         return min(256, max(8, self.profile.studies.batch // 4))
+
+
+def weights_of(run: Run, profile: Profile, checkpoints: Path) -> dict[str, str]:
+    """SHA-256 of every checkpoint that the scores depend on."""
+    names = ["judge", "tiny", "text_encoder", *(f"{run.student}-s{s}" for s in profile.evaluation.student_seeds)]
+    return {n: sha256(checkpoints / f"{n}.safetensors") for n in names}
 
 
 def candidates(search: Search, chunks: int, seed: int) -> tuple[list[str], list[str]]:
@@ -137,17 +173,19 @@ def candidates(search: Search, chunks: int, seed: int) -> tuple[list[str], list[
     return sorted({*map(str, drawn), *probes, *(s for s in paper_schedules(chunks) if s in allowed)}), probes
 
 
-def screen(profile: Profile, run: Run, checkpoints: Path, device) -> tuple[pd.DataFrame, pd.DataFrame, list[str], int]:
+def screen(
+    profile: Profile, run: Run, checkpoints: Path, parts: Path, device
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str], int]:
     """Successive halving: (every schedule with its last score, the probes' scores, finalists, clips made)."""
     search, chunks = profile.studies.search, profile.geometry.chunks
     first, probes = candidates(search, chunks, profile.evaluation.seed)
     table, seed = describe(first, run), profile.evaluation.student_seeds[0]
     table["prompts"], table["score"] = 0, np.nan
-    scorer = Scorer(profile, run, "heldout", search.rungs[-1].prompts, checkpoints, device)
+    scorer = Scorer(profile, run, "heldout", search.rungs[-1].prompts, checkpoints, parts, device)
     alive, seen, done = first, [], 0
     for number, rung in enumerate(search.rungs):
         scored = scorer([*{*alive, *probes}], range(done, rung.prompts), seed, f"rung {number + 1}")
-        seen.append(scored.drop(columns="features"))
+        seen.append(scored)
         means = pd.concat(seen).groupby("schedule")["total"].mean()
         scores = means[sorted({*alive, *probes})]
         places = table["schedule"].isin(scores.index)
@@ -158,12 +196,13 @@ def screen(profile: Profile, run: Run, checkpoints: Path, device) -> tuple[pd.Da
 
 
 def finals(
-    profile: Profile, run: Run, finalists: list[str], checkpoints: Path, device
+    profile: Profile, run: Run, finalists: list[str], checkpoints: Path, parts: Path, device
 ) -> tuple[pd.DataFrame, np.ndarray, int]:
     """Scores of the finalists on the prompts that the tables use, with every training seed; features of each row."""
     count = profile.studies.search.prompts
-    scorer, prompts = Scorer(profile, run, "prompts", count, checkpoints, device), range(count)
-    tables = [scorer(finalists, prompts, seed, f"final, seed {seed}") for seed in profile.evaluation.student_seeds]
+    scorer, prompts = Scorer(profile, run, "prompts", count, checkpoints, parts, device), range(count)
+    seeds = profile.evaluation.student_seeds
+    tables = [scorer(finalists, prompts, seed, f"final, seed {seed}", features=True) for seed in seeds]
     scores = pd.concat(tables).sort_values(["schedule", "seed", "prompt"], ignore_index=True)
     return scores.drop(columns="features"), np.stack(scores["features"]), scorer.clips
 
@@ -171,9 +210,10 @@ def finals(
 def measure(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: Path, device) -> None:
     """Write `<out>/{search.json,screened.csv.gz,probes.csv.gz,scores.csv.gz}`."""
     checkpoints, out = Path(checkpoints), Path(out)
-    screened, probed, best, made = screen(profile, run, checkpoints, device)
+    parts = out / PARTS
+    screened, probed, best, made = screen(profile, run, checkpoints, parts, device)
     finalists = sorted({*best, *paper_schedules(profile.geometry.chunks)})
-    scores, features, more = finals(profile, run, finalists, checkpoints, device)
+    scores, features, more = finals(profile, run, finalists, checkpoints, parts, device)
     rows = {s: run.model_copy(update={"run_id": s, "schedule": s}) for s in finalists}
     clock = profile.model_copy(update={"timing": profile.studies.search.timing})
     timed = timing.measure(clock, list(rows.values()), prompts, checkpoints, device)
@@ -183,17 +223,17 @@ def measure(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: P
     made = {"candidate_schedules": len(screened), "screening_clips": made, "final_clips": more}
     written = _records(profile, run, scores, features, timed, made, checkpoints, device)
     records.write(out / "search.json", written)
+    shutil.rmtree(parts)
 
 
 def _records(profile, run, scores, features, timed, made, checkpoints: Path, device) -> list[records.Record]:
     """Quality of every finalist with its interval, forwards, latencies; how much the search looked at."""
     seeds, rng = profile.evaluation.student_seeds, np.random.default_rng(profile.evaluation.seed)
-    names = ["judge", "tiny", "text_encoder", *(f"{run.student}-s{s}" for s in seeds)]
     common = {
         "profile": profile.name,
         "seeds": list(seeds),
         "metric_version": metrics.METRIC_VERSION,
-        "weights": {n: sha256(checkpoints / f"{n}.safetensors") for n in names},
+        "weights": weights_of(run, profile, checkpoints),
         **records.provenance(device),
     }
     rows = []

@@ -139,7 +139,9 @@ def ladder_frame(measured: Measured) -> pd.DataFrame:
             "total_s_low": total.low,
             "total_s_high": total.high,
         }
-        row |= {m: timed[m].value if m in timed else None for m in (*LADDER, "share_of_peak", "predicted_s", "forwards")}
+        row |= {
+            m: timed[m].value if m in timed else None for m in (*LADDER, "share_of_peak", "predicted_s", "forwards")
+        }
         row["gain"] = rows[-1]["total_s"] / total.value if rows else 1.0
         row["n"] = total.n
         rows.append(row)

@@ -203,13 +203,14 @@ def sink_section(found: Windows) -> tuple[Section, ...]:
 def notes(found: Windows, profile: str) -> tuple[str, ...]:
     text, clock = reading(profile), found.records[found.rows[0].name, "in_flight_latency_s"]
     equal = sum(found.value(w, "cache_bytes") == found.value(w, "cache_bytes_model") for w in found.rows)
+    trained = load_scale(profile).geometry.latent_frames
     last, several = found.last + 1, len(found.seeds) > 1
     over = "prompts within training seeds" if several else "prompts alone, the training itself is not repeated"
     return (
         f"{text[0].upper()}{text[1:]}.",
         f"A window counts all latent frames that a chunk attends to, its own and the sink's included. Each video is "
-        f"{last} times as long as those of training ({load_scale(profile).geometry.latent_frames} latent frames): every "
-        "window is full before its last part, whose Total counts.",
+        f"{last} times as long as those of training ({trained} latent frames): every window is full before its last part, "
+        "whose Total counts.",
         f"{found.clips} videos a window, training seeds {', '.join(map(str, found.seeds))}, the same prompts and noise "
         f"in every row, evaluated on {found.device}; mean [95% bootstrap interval over {over}]. "
         "Differences are paired; p values Holm-adjusted over all windows, and apart over all sinks; with fewer than "

@@ -111,9 +111,30 @@ def test_the_worth_of_a_step_is_found_where_it_was_put():
     assert table["worth"].to_numpy() == pytest.approx([0.02, 0, 0, 0, 0, 0, -0.01], abs=1e-9)
 
 
-def test_a_search_is_made_and_tabled(everything, smoke, run, tmp_path):
+def test_a_search_stopped_goes_on_and_is_tabled(everything, smoke, run, tmp_path, monkeypatch):
     profile: Profile = smoke
-    search.measure(profile, run, everything / "prompts.safetensors", everything, tmp_path / "search", "cpu")
+    made, swept, enough, branch = [], [], 4, search.branch
+
+    def stopped(*given):
+        if len(made) == enough:
+            raise KeyboardInterrupt
+        made.append(given[1])
+        return branch(*given)
+
+    def make():
+        search.measure(profile, run, everything / "prompts.safetensors", everything, tmp_path / "search", "cpu")
+
+    monkeypatch.setattr(search, "branch", stopped)
+    monkeypatch.setattr(search.shutil, "rmtree", swept.append)
+    with pytest.raises(KeyboardInterrupt):
+        make()
+    parts = tmp_path / "search" / "parts"
+    kept = {p.name: p.stat().st_mtime_ns for p in parts.iterdir()}
+    assert len(kept) == enough and [p.name for p in (tmp_path / "search").iterdir()] == ["parts"]
+    enough = -1
+    make()
+    after = {p.name: p.stat().st_mtime_ns for p in parts.iterdir()}
+    assert after.items() >= kept.items() and len(after) == len(made) and swept == [parts]
     found = report.load(tmp_path / "search", "smoke")
     assert len(found.screened) >= profile.studies.search.candidates
     assert {*search.paper_schedules(7)} <= {*found.finalists["schedule"]}
