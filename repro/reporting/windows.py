@@ -209,8 +209,8 @@ def notes(found: Windows, profile: str) -> tuple[str, ...]:
     return (
         f"{text[0].upper()}{text[1:]}.",
         f"A window counts all latent frames that a chunk attends to, its own and the sink's included. Each video is "
-        f"{last} times as long as those of training ({trained} latent frames): every window is full before its last part, "
-        "whose Total counts.",
+        f"{last} times as long as those of training ({trained} latent frames): every window is full before its last "
+        "part, whose Total counts.",
         f"{found.clips} videos a window, training seeds {', '.join(map(str, found.seeds))}, the same prompts and noise "
         f"in every row, evaluated on {found.device}; mean [95% bootstrap interval over {over}]. "
         "Differences are paired; p values Holm-adjusted over all windows, and apart over all sinks; with fewer than "
