@@ -23,7 +23,7 @@ from repro.config import (
     students_of,
     training_seeds,
 )
-from repro.device import OWN_CARD
+from repro.device import PER_CARD
 from repro.errors import ReproError
 from repro.evaluation.vbench.systems import load_vbench_systems
 from repro.sources import find_weights
@@ -34,6 +34,7 @@ DEFAULTS = {
     "checkpoints": "",
     "evaluation": "default",
     "device": "cpu",
+    "per_card": 1,
     "results": "results",
     "responses": "",
     "design": "config/user_study/design.yaml",
@@ -71,6 +72,10 @@ def read_config(given):
             value = values[key] = WORDS[value]
         if not isinstance(value, kind):
             raise WorkflowError(f"config key {key}={value!r} must be {KINDS[kind]}")
+        if kind is int and value < DEFAULTS[key]:
+            raise WorkflowError(
+                f"config key {key}={value} must be at least {DEFAULTS[key]}"
+            )
     sizes = get_args(EvaluationSize)
     if values["evaluation"] not in sizes:
         raise WorkflowError(
@@ -305,18 +310,18 @@ envvars:
     "PATH",
 
 
-# Jobs run with the Python that runs Snakemake, whether or not its environment is activated,
-# and each takes a GPU that no other has.
-os.environ |= {
-    "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
-    OWN_CARD: "1",
-}
+# Jobs run with the Python that runs Snakemake, whether or not its environment is activated.
+os.environ["PATH"] = os.pathsep.join(
+    [os.path.dirname(sys.executable), os.environ["PATH"]]
+)
 # What a clocked job claims, so that no other runs beside it: all that Snakemake was given, or, on a
 # cluster, which gives none, CLUSTER_CORES.
 CLUSTER_CORES = 8
 ALL_CORES = workflow.resource_settings.cores or CLUSTER_CORES
 
 config = read_config(config)
+# Each job takes a GPU that fewer than so many others have.
+os.environ[PER_CARD] = str(config["per_card"])
 try:
     PROFILE, RUNS, STUDENTS, SYSTEMS = (
         load_scale(config["profile"]),

@@ -73,9 +73,16 @@ def test_four_jobs_on_two_cards_never_share_one(tmp_path):
 
 def test_more_jobs_than_cards_are_told_how_many_there_are(tmp_path):
     names = ["a", "b"]
-    assert [take_card(names, tmp_path, 0) for _ in names] == [0, 1]
-    with pytest.raises(ReproError, match=r"all 2 GPUs are taken.*--resources gpu=2"):
-        take_card(names, tmp_path, 0)
+    assert [take_card(names, 1, tmp_path, 0) for _ in names] == [0, 1]
+    with pytest.raises(ReproError, match=r"all 2 GPUs have 1 .* each.*--resources gpu=2\)"):
+        take_card(names, 1, tmp_path, 0)
+
+
+def test_cards_are_shared_evenly_by_as_many_jobs_as_may(tmp_path):
+    names = ["a", "b"]
+    assert [take_card(names, 2, tmp_path, 0) for _ in range(4)] == [0, 1, 0, 1]
+    with pytest.raises(ReproError, match=r"all 2 GPUs have 2 .* each.*--resources gpu=4\)"):
+        take_card(names, 2, tmp_path, 0)
 
 
 def test_training_on_a_cluster_asks_for_a_gpu_memory_and_time(slurm_plan):

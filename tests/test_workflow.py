@@ -194,6 +194,7 @@ def test_training_can_be_asked_for_in_either_spelling(tree):
     [
         ("table10", {}, "No rule to produce table10"),
         ("table5", {"profle": "mini"}, "unknown config key 'profle': did you mean 'profile'?"),
+        ("table5", {"per_card": 0}, "config key per_card=0 must be at least 1"),
         ("table5", {"train": "maybe"}, "config key train='maybe' must be true or false"),
         (
             "table5",
