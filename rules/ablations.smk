@@ -1,7 +1,35 @@
 # Tables 1, 2, 3, 6, 7 and 9 and Figures 5 and 10: from the students at hand, or, where their checkpoints are not shipped, from what was published of them.
 ABLATIONS = (1, 2, 3, 6, 7, 9)
+# Tables that tell of speed, too.
+TIMED = (1, 7)
 # What else than the table a figure's notebook reads.
 FIGURES = {"5a": "best", "5b": "best", "10": "chunks"}
+
+
+rule table_speed:
+    output:
+        f"{OUT}/speed/table{{number}}.json",
+    log:
+        f"{OUT}/logs/speed_table{{number}}.log",
+    wildcard_constraints:
+        number="|".join(map(str, TIMED)),
+    conda:
+        "../envs/cpu.yaml"
+    # All the cores, so that no other job runs beside a clock.
+    threads: ALL_CORES
+    resources:
+        gpu=GPU,
+    params:
+        profile=PROFILE.name,
+        device=DEVICE,
+        engine="graphed" if GPU else "eager",
+        # The clock watches one thread, because two that share their cores with anything else wait for each other.
+        used=0 if GPU else 1,
+    message:
+        "time the rows of a table, one after the other"
+    shell:
+        "python -m repro speed --profile {params.profile} --tables table{wildcards.number} --engine {params.engine}"
+        " --device {params.device} --threads {params.used} --out {output:q} > {log:q} 2>&1"
 
 
 for number in ABLATIONS:
@@ -13,6 +41,7 @@ for number in ABLATIONS:
             lambda wildcards, number=number: ablation_inputs(f"table{number}"),
             "config/paper_tables.csv",
             "config/claims.csv",
+            speed=f"{OUT}/speed/table{number}.json" if number in TIMED else [],
         output:
             ablation_files(number)[:-1],
         log:
@@ -24,11 +53,12 @@ for number in ABLATIONS:
             profile=PROFILE.name,
             runs=lambda wildcards, number=number: ablation_folder(f"table{number}"),
             out=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
+            speed=lambda wildcards, input: f"--speed {input.speed}" * bool(input.speed),
         message:
             "write a table of ablations"
         shell:
             "python -m repro table {params.number} --profile {params.profile} --runs {params.runs:q}"
-            " --out {params.out:q} > {log:q} 2>&1"
+            " {params.speed} --out {params.out:q} > {log:q} 2>&1"
 
     rule:
         name:

@@ -71,8 +71,6 @@ class Measured:
     scores: dict[str, pd.DataFrame]
     intervals: pd.DataFrame
     """One row a (row, metric): value, low, high, n; in percent."""
-    timings: dict[str, dict[str, records.Record]]
-    """By row and metric, of the rows that were timed."""
     devices: tuple[str, ...]
     prompts: int
 
@@ -89,15 +87,13 @@ def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG
     if spec.reference not in folders or not real.is_file():
         raise ReproError(f"{runs_dir} lacks the run of {spec.reference} or {REAL}: the rule `evaluate` makes them")
     scale = read_scores(real, [MOTION])[MOTION].mean() if MOTION in spec.measures else math.nan
-    scores, rows, quality, timings = {}, [], [], {}
+    scores, rows, quality = {}, [], []
     for row, run in folders.items():
         folder = Path(runs_dir) / run.run_id
         table = read_scores(folder / "scores.csv", ["seed", "prompt", *spec.measures])
         scores[row] = table.assign(**{m: table[m] / scale for m in spec.measures if m == MOTION})
         found = {r.metric: r for r in records.read(folder / "quality.json")}
         quality += found.values()
-        if spec.base and (folder / "timing.json").is_file():
-            timings[row] = {r.metric: r for r in records.read(folder / "timing.json")}
         for metric in spec.measures:
             record, unit = found[metric], comparisons.PERCENT / (scale if metric == MOTION else 1)
             values = {k: getattr(record, k) * unit for k in ("value", "low", "high")}
@@ -106,9 +102,20 @@ def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG
     one_value("judge", {(r.run_id, r.weights.get("judge", "none"), r.metric_version) for r in quality})
     prompts = one_value("prompts", {(r, tuple(sorted(map(int, s["prompt"].unique())))) for r, s in scores.items()})[0]
     devices = tuple(sorted({r.device for r in quality}))
-    if timings:
-        one_value("device", {(r.run_id, r.device) for found in timings.values() for r in found.values()})
-    return Measured(folders, scores, pd.DataFrame(rows), timings, devices, len(prompts))
+    return Measured(folders, scores, pd.DataFrame(rows), devices, len(prompts))
+
+
+Timings = dict[str, dict[str, records.Record]]
+"""By row and metric."""
+
+
+def load_timings(path: Path, profile: Profile) -> Timings:
+    """What the verb `speed` wrote of a table's rows. Raises ReproError where it is of another profile or of several
+    devices."""
+    found = records.read(path)
+    one_value("profile", {(r.run_id, r.profile) for r in found} | {("asked for", profile.name)})
+    one_value("device", {(r.run_id, r.device) for r in found})
+    return {row: {r.metric: r for r in found if r.run_id == row} for row in dict.fromkeys(r.run_id for r in found)}
 
 
 def compare(
@@ -147,21 +154,30 @@ def compare(
     return found
 
 
-def build(number: int, profile: Profile, runs_dir: Path, out_dir: Path, config_dir: Path = CONFIG_DIR) -> None:
+def build(
+    number: int,
+    profile: Profile,
+    runs_dir: Path,
+    out_dir: Path,
+    speed: Path | None = None,
+    config_dir: Path = CONFIG_DIR,
+) -> None:
     """Write `tables/table<N>{.csv,.md,.html,.tex,_pairs.csv}` in `out_dir` from `<runs_dir>/<run_id>`.
 
-    A row that was not evaluated yet stands there with the paper's numbers alone.
+    A row that was not evaluated yet stands there with the paper's numbers alone. `speed` holds records of the verb
+    `speed`. Raises ReproError where a table that tells of no speed is given some.
     """
     spec, printed = SPECS[number], paper.table(number, config_dir)
+    if speed is not None and not spec.base:
+        raise ReproError(f"{spec.label} tells of no speed, and has no use for {speed}: leave it out")
     measured = load(spec, profile, runs_dir, config_dir)
     pairs = compare(spec, measured, printed, profile, config_dir)
-    sections = [main_section(spec, measured, printed, profile), pair_section(spec, pairs)]
-    if spec.base:
-        sections.insert(1, speed_section(spec, measured, printed))
-    document = Document(
-        tuple(sections),
-        notes(spec, measured, printed, pairs, profile),
-    )
+    sections, said = [main_section(spec, measured, printed, profile)], notes(spec, measured, printed, pairs, profile)
+    if speed is not None:
+        timings = load_timings(speed, profile)
+        sections.append(speed_section(spec, timings, printed))
+        said = (*said, speed_note(spec, timings))
+    document = Document((*sections, pair_section(spec, pairs)), said)
     write(spec, document, with_seeds(measured), pairs, measured, profile, out_dir)
 
 
@@ -216,12 +232,12 @@ def main_section(spec: Spec, measured: Measured, printed: dict, profile: Profile
     return Section(spec.name, caption, tuple(columns), tuple(rows))
 
 
-def speed_section(spec: Spec, measured: Measured, printed: dict) -> Section:
+def speed_section(spec: Spec, timings: Timings, printed: dict) -> Section:
     """Speed beside the paper's, and how many times that of the base: by the first frame, as the paper has it, and by
     throughput."""
 
     def ratio(row: str, metric: str) -> str:
-        both = [measured.timings.get(r, {}).get(metric) for r in (row, spec.base)]
+        both = [timings.get(r, {}).get(metric) for r in (row, spec.base)]
         if None in both:
             return render.DASH
         mine, base = (r.value for r in both)
@@ -241,17 +257,27 @@ def speed_section(spec: Spec, measured: Measured, printed: dict) -> Section:
         columns += [(NAMES[metric], "paper"), (NAMES[metric], "ours")]
     columns += [("Speed-up by the first frame", "paper"), ("Speed-up by the first frame", "ours")]
     columns += [("Speed-up by throughput", "ours")]
-    for row in dict.fromkeys([*(r for r, _ in printed), *measured.timings]):
+    for row in dict.fromkeys([*(r for r, _ in printed), *timings]):
         cells = [named(row)]
         for metric in SPEEDS:
-            found = measured.timings.get(row, {}).get(metric)
+            found = timings.get(row, {}).get(metric)
             ours = with_range(found.value, found.low, found.high, significant) if found else render.DASH
             cells += [said(row, metric), ours]
         cells += [said_ratio(row), ratio(row, "first_frame_latency_s"), ratio(row, "throughput_fps")]
         rows.append(tuple(cells))
-    devices = sorted({r.device for found in measured.timings.values() for r in found.values()})
-    where = f"on {', '.join(devices)}" if devices else "not timed yet"
-    return Section(f"{spec.name}-speed", f"{spec.label}: speed at batch 1, {where}", tuple(columns), tuple(rows))
+    device = timings[spec.base]["total_s"].device
+    return Section(f"{spec.name}-speed", f"{spec.label}: speed at batch 1, on {device}", tuple(columns), tuple(rows))
+
+
+def speed_note(spec: Spec, timings: Timings) -> str:
+    told = [r for found in timings.values() for r in found.values()]
+    rounds, engines = ({f(r) for r in told} for f in (lambda r: r.n, lambda r: r.versions["engine"]))
+    return (
+        f"Speed: median [quartiles] of {max(rounds)} interleaved rounds, decoding included, engine "
+        f"{', '.join(sorted(engines))}; with random weights, for speed does not depend on their values. Speed-ups are "
+        f"over {named(spec.base)}, the paper's too: the ratio of times to the first frames, which for systems that "
+        "make a whole video at once is the time of that video; beside it the ratio of throughputs."
+    )
 
 
 def pair_section(spec: Spec, pairs: pd.DataFrame) -> Section:
@@ -310,10 +336,4 @@ def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, pr
     lines.append(f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.")
     if MOTION in spec.measures:
         lines.append(MOTION_NOTE)
-    if spec.base:
-        lines.append(
-            "Speed: median [quartiles] of interleaved runs, decoding included. Speed-ups are over "
-            f"{named(spec.base)}, the paper's too: the ratio of times to the first frames, which for systems that "
-            "make a whole video at once is the time of that video; beside it the ratio of throughputs."
-        )
     return (*lines, *absent_notes((r for r, _ in printed), measured))

@@ -29,6 +29,7 @@ WORLD_PARTS = (
     "codecs/*",
     "story/*",
     "windows/*",
+    "speed/*.json",
     "training/*/log.jsonl",
     "training/*/run.json",
     "cost/*.json",

@@ -104,12 +104,15 @@ def table(
     runs: Annotated[Path, typer.Option(help="folder of the runs' records")],
     out: Annotated[Path, typer.Option(help="folder for tableN.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
+    speed: Annotated[Path | None, typer.Option(help="records of the verb `speed`, for Tables 1 and 7")] = None,
 ):
     """Join records with the paper's numbers into one table."""
     from repro.reporting import ablations, tables
 
-    build = ablations.build if number in ablations.SPECS else tables.build
-    build(number, load_profile(profile), runs, out)
+    if number in ablations.SPECS:
+        ablations.build(number, load_profile(profile), runs, out, speed)
+    else:
+        tables.build(number, load_profile(profile), runs, out)
 
 
 @app.command()

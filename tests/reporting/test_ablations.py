@@ -111,11 +111,14 @@ def test_scores_of_other_prompts_are_refused(folder, smoke_profile, tmp_path):
 
 
 def write_speeds(folder, speeds):
-    """By run: frames a second, and seconds to the first."""
-    for run, values in speeds.items():
-        common = COMMON | {"run_id": run, "seeds": [0], "n": 10}
-        named = zip(ablations.SPEEDS, values, strict=True)
-        write(folder / run / "timing.json", [Record(metric=m, value=v, low=v, high=v, **common) for m, v in named])
+    """By row: frames a second, and seconds to the first."""
+    path, made = folder.parent / "speed.json", []
+    for row, values in speeds.items():
+        common = COMMON | {"run_id": row, "seeds": [0], "n": 10, "versions": {"engine": "eager"}}
+        named = zip((*ablations.SPEEDS, "total_s"), (*values, 1.0), strict=True)
+        made += [Record(metric=m, value=v, low=v, high=v, **common) for m, v in named]
+    write(path, made)
+    return path
 
 
 def speed_rows(out, number):
@@ -128,18 +131,26 @@ def speed_rows(out, number):
 
 
 def test_speed_ups_are_told_by_the_first_frame_and_by_throughput(folder, smoke_profile, tmp_path):
-    write_speeds(folder, {"wan2_1": (2.0, 40.0), "full_4322222": (20.0, 0.5)})
-    ablations.build(1, smoke_profile, folder, tmp_path / "out")
+    speed = write_speeds(folder, {"wan2_1": (2.0, 40.0), "diagdistill": (20.0, 0.5)})
+    ablations.build(1, smoke_profile, folder, tmp_path / "out", speed)
     rows = speed_rows(tmp_path / "out", 1)
     assert rows["wan2 1"][-3:] == ["1.0", "1.00×", "1.00×"]
     assert rows["diagdistill"][-3:] == ["277.3", "80.0×", "10.0×"]
     assert rows["causvid"][-3:] == ["149.3", "–", "–"]
 
 
+def test_speed_is_told_where_the_table_has_it_alone(folder, smoke_profile, tmp_path):
+    speed = write_speeds(folder, {"wan2_1": (2.0, 40.0)})
+    with pytest.raises(ReproError, match=r"Table 9 tells of no speed.*speed.json"):
+        ablations.build(9, smoke_profile, folder, tmp_path / "out", speed)
+    ablations.build(1, smoke_profile, folder, tmp_path / "out")
+    assert "speed at batch 1" not in ablation_answers.load(tmp_path / "out", 1).markdown
+
+
 def test_the_frame_level_student_is_set_against_chunks_of_three(folder, smoke_profile, tmp_path):
     """The paper's speed-ups are over a row that Table 7 does not have: here over that of the base."""
-    write_speeds(folder, {"full_4322222": (20.0, 0.5), "frame_level_4322222": (10.0, 0.25)})
-    ablations.build(7, smoke_profile, folder, tmp_path / "out")
+    speed = write_speeds(folder, {"chunk_size_3": (20.0, 0.5), "chunk_size_1": (10.0, 0.25)})
+    ablations.build(7, smoke_profile, folder, tmp_path / "out", speed)
     rows = speed_rows(tmp_path / "out", 7)
     assert rows["chunk size 3"][-3:] == ["1.00×", "1.00×", "1.00×"]
     assert rows["chunk size 1"][-3:] == ["1.49×", "2.00×", "0.500×"]
