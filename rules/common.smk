@@ -272,7 +272,7 @@ def ablation_inputs(table):
         for file in ("quality.json", "scores.csv", "chunks.csv")
     ]
     found = [f for f in files if folder.startswith(OUT) or Path(f).is_file()]
-    if not found:
+    if not any(f"/{run}/" in f for f in found for run in runs_of(table) if run != REAL):
         raise WorkflowError(
             f"{folder} has no run of {table}: train its students with --config train=true"
         )

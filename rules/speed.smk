@@ -1,4 +1,6 @@
 # Paper scale: timing with random weights on a GPU; without one, tables of the published records.
+from repro.reporting.speed import load as load_speed_records
+
 MEASURED_HERE = DEVICE.startswith("cuda")
 PUBLISHED_SPEED = "results/published/wan-h100/speed"
 SPEED = f"{OUT}/speed" if MEASURED_HERE else PUBLISHED_SPEED
@@ -13,18 +15,19 @@ GROUPS = {
 # Tables whose rows a group measures.
 IN_GROUP = {t: g for g, tables in GROUPS.items() for t in tables.split(",")}
 NUMERICS = f"{SPEED}/numerics.json"
-SPEED_RECORDS = [
-    path
-    for path in [f"{SPEED}/{g}.json" for g in GROUPS] + [NUMERICS]
-    if MEASURED_HERE or Path(path).is_file()
-]
+SPEED_RECORDS = (
+    [f"{SPEED}/{g}.json" for g in GROUPS] + [NUMERICS]
+    if MEASURED_HERE
+    else sorted(map(str, Path(SPEED).glob("*.json")))
+)
+WHOLE = (
+    load_speed_records(SPEED).complete
+    if SPEED_RECORDS and not MEASURED_HERE
+    else lambda table: MEASURED_HERE
+)
 
 # With published weights, Table 1 is that of VBench (rules/vbench.smk).
-SPEED_TABLES = [
-    t
-    for t, g in IN_GROUP.items()
-    if f"{SPEED}/{g}.json" in SPEED_RECORDS and not (t == "table1" and WEIGHTS)
-]
+SPEED_TABLES = [t for t in IN_GROUP if WHOLE(t) and not (t == "table1" and WEIGHTS)]
 SPEED_TABLES += ["numerics"] * (NUMERICS in SPEED_RECORDS)
 
 

@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from repro.config import CONFIG_DIR, Profile, Run, load_runs, runs_of
+from repro.config import CONFIG_DIR, REAL, Profile, Run, load_runs, runs_of
 from repro.errors import ReproError
+from repro.evaluation.speed_rows import load_speed, rows_of
 from repro.evaluation.statistics import holm, verdict
 from repro.reporting import claims, comparisons, paper, records, render
-from repro.reporting.claims import ONE_SEED
 from repro.reporting.gather import one_value, read_scores
 from repro.reporting.notes import NAMES, reading
 from repro.reporting.render import Document, Section, signed, significant, with_range
+from repro.reporting.verdicts import ONE_SEED
 
-REAL = "real"
-"""The run of the rendered clips: what the motion of a row is a share of."""
 MOTION = "motion_amplitude"
 SCORES = ("temporal", "frame", "text", "total")
 ASPECTS = (*SCORES, MOTION)
@@ -109,10 +108,16 @@ Timings = dict[str, dict[str, records.Record]]
 """By row and metric."""
 
 
-def load_timings(path: Path, profile: Profile) -> Timings:
+def load_timings(spec: Spec, path: Path, profile: Profile) -> Timings:
     """What the verb `speed` wrote of a table's rows. Raises ReproError where it is of another profile or of several
-    devices."""
+    devices, or a row is missing."""
     found = records.read(path)
+    missing = [r.row for r in rows_of([spec.name]) if (r.row, "total_s") not in {(t.run_id, t.metric) for t in found}]
+    if missing:
+        raise ReproError(
+            f"{path} lacks {', '.join(missing)}: time them all, python -m repro speed --tables {spec.name} "
+            f"--profile {profile.name}"
+        )
     one_value("profile", {(r.run_id, r.profile) for r in found} | {("asked for", profile.name)})
     one_value("device", {(r.run_id, r.device) for r in found})
     return {row: {r.metric: r for r in found if r.run_id == row} for row in dict.fromkeys(r.run_id for r in found)}
@@ -174,9 +179,9 @@ def build(
     pairs = compare(spec, measured, printed, profile, config_dir)
     sections, said = [main_section(spec, measured, printed, profile)], notes(spec, measured, printed, pairs, profile)
     if speed is not None:
-        timings = load_timings(speed, profile)
+        timings = load_timings(spec, speed, profile)
         sections.append(speed_section(spec, timings, printed))
-        said = (*said, speed_note(spec, timings))
+        said = (*said, speed_note(spec, timings, measured, printed))
     document = Document((*sections, pair_section(spec, pairs)), said)
     write(spec, document, with_seeds(measured), pairs, measured, profile, out_dir)
 
@@ -269,14 +274,23 @@ def speed_section(spec: Spec, timings: Timings, printed: dict) -> Section:
     return Section(f"{spec.name}-speed", f"{spec.label}: speed at batch 1, on {device}", tuple(columns), tuple(rows))
 
 
-def speed_note(spec: Spec, timings: Timings) -> str:
-    told = [r for found in timings.values() for r in found.values()]
-    rounds, engines = ({f(r) for r in told} for f in (lambda r: r.n, lambda r: r.versions["engine"]))
+def speed_note(spec: Spec, timings: Timings, measured: Measured, printed: dict) -> str:
+    totals = [found["total_s"] for found in timings.values()]
+    rounds, engines = {r.n for r in totals}, {r.versions["engine"] for r in totals}
+    rescaled = printed[spec.base, "speedup"].value != 1
+    windows = [
+        f" The speed of {named(row)} is with a window of {timed.window_frames} latent frames, its quality with one of "
+        f"{measured.runs[row].window_frames}."
+        for row, timed in load_speed().items()
+        if row in timings and row in measured.runs and timed.window_frames != measured.runs[row].window_frames
+    ]
     return (
-        f"Speed: median [quartiles] of {max(rounds)} interleaved rounds, decoding included, engine "
-        f"{', '.join(sorted(engines))}; with random weights, for speed does not depend on their values. Speed-ups are "
-        f"over {named(spec.base)}, the paper's too: the ratio of times to the first frames, which for systems that "
-        "make a whole video at once is the time of that video; beside it the ratio of throughputs."
+        f"Speed: median [quartiles] of {', '.join(map(str, sorted(rounds)))} interleaved rounds, decoding included, "
+        f"engine {', '.join(sorted(engines))}; with random weights, for speed does not depend on their values. "
+        f"Speed-ups are over {named(spec.base)}"
+        + (", the paper's, printed over Wan2.1, divided by that of this row" if rescaled else ", the paper's too")
+        + ": the ratio of times to the first frames, which for systems that make a whole video at once is the time of "
+        "that video; beside it the ratio of throughputs." + "".join(windows)
     )
 
 
@@ -316,13 +330,14 @@ def common_notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> l
     return [
         f"{how[0].upper()}{how[1:]}.",
         f"{measured.prompts} held-out prompts, the same prompts and noise in every row; evaluated on "
-        f"{', '.join(measured.devices)}.",
+        f"{' and '.join(measured.devices)}.",
         "Ours: mean [95% bootstrap interval over prompts within training seeds; with one training seed over prompts "
         "alone, the training itself is then not repeated], in percent.",
         f"Paired differences over the same prompts and seeds. Tested is what the paper claims "
         "(config/claims.csv; no worse has no margin here, for none was fixed before the scores were seen: only a "
         "resolved difference decides), where both rows have several training seeds; p values Holm-adjusted over these "
-        f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing.",
+        f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing. "
+        "Where claims.md judges the same over more comparisons, its verdict counts.",
     ]
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from repro.errors import ReproError
-from repro.reporting.claims import CONTRADICTED, NAME, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED, VERDICTS
+from repro.reporting.claims import NAME
+from repro.reporting.verdicts import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED, VERDICTS
 
 COLOURS = {REPRODUCED: "tab:green", CONTRADICTED: "tab:red", UNRESOLVED: "tab:gray", ONE_SEED: "tab:blue"}
 

@@ -6,25 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from repro.config import CONFIG_DIR, Evaluation, load_profile
+from repro.config import CONFIG_DIR, REAL, Evaluation, load_profile
 from repro.errors import ReproError
 from repro.evaluation.statistics import holm, verdict
 from repro.reporting import comparisons, long_video, printed, records, search, speed, windows
-from repro.reporting.ablations import MOTION, REAL
-from repro.reporting.claims import (
-    CONTRADICTED,
-    ONE_SEED,
-    REPRODUCED,
-    UNRESOLVED,
-    Claim,
-    Judged,
-    Part,
-    expected,
-    formula_of,
-    load,
-)
+from repro.reporting.ablations import MOTION
+from repro.reporting.claims import Claim, Judged, Part, expected, formula_of, load
 from repro.reporting.gather import read_scores
 from repro.reporting.printed import Interval, Sheet
+from repro.reporting.verdicts import CONTRADICTED, ONE_SEED, REPRODUCED, UNRESOLVED
 
 LONG_SECONDS = 45
 """The shortest roll that the paper calls long."""

@@ -20,11 +20,9 @@ from repro.reporting import long_video, printed, render, speed
 from repro.reporting.notes import reading
 from repro.reporting.printed import Formula, Sheet
 from repro.reporting.render import DASH, Document, signed, significant, with_range
+from repro.reporting.verdicts import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED, VERDICTS
 
 NAME = "claims"
-REPRODUCED, CONTRADICTED, UNRESOLVED = "reproduced", "contradicted", "unresolved"
-ONE_SEED, NOT_MEASURED = "one seed", "not measured"
-VERDICTS = (REPRODUCED, CONTRADICTED, UNRESOLVED, ONE_SEED, NOT_MEASURED)
 ORDER = (CONTRADICTED, NOT_MEASURED, ONE_SEED, UNRESOLVED, REPRODUCED)
 """Which verdict of its comparisons a claim takes: the first of these that any of them has."""
 SCORES = (*DIMENSIONS, *MEASURES, "temporal", "frame", "text", "quality", "semantic", "total")

@@ -9,12 +9,13 @@ import pandas as pd
 
 from repro.config import CONFIG_DIR, REAL, load_long
 from repro.errors import ReproError
-from repro.evaluation.long_video import slope_per_minute
+from repro.evaluation.long_video import DISTANCE, slope_per_minute
 from repro.evaluation.statistics import cluster_counts, holm, paired_difference, two_sided_p
 from repro.reporting import records, render
 from repro.reporting.comparisons import resamples
 from repro.reporting.notes import reading
 from repro.reporting.render import Document, Section, signed, significant, with_range
+from repro.reporting.verdicts import ONE_SEED
 
 NAME = "long"
 NAMES = {
@@ -42,7 +43,10 @@ COMPARED = (("diagonal", "self"), ("diagonal_cyclic", "diagonal"))
 
 @dataclass(frozen=True)
 class Long:
-    """`curves`, `drift` and `scores` have one more column, the system; `pace` is per chunk."""
+    """`curves`, `drift` and `scores` have one more column, the system; `pace` is per chunk.
+
+    `drift` has p of what is tested, Holm-adjusted: slopes by clip of systems that were trained more than once.
+    """
 
     curves: pd.DataFrame
     drift: pd.DataFrame
@@ -84,29 +88,33 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
         what = f"holds profile {strange[0]!r}, not {profile!r}" if strange else "holds no system of long.csv"
         raise ReproError(f"{folder} {what}: make it with `snakemake long`")
     clocked = {(r.run_id, r.metric): r for r in records.read(folder / "pace.json")}
-    curves, drift, scores = (pd.concat(parts, ignore_index=True) for parts in tables.values())
-    drift["p"] = _resolved(drift, curves, scores)
-    drift["p_holm"] = holm(drift["p"])
+    # Real clips are one segment and have no drift.
+    curves, drift, scores = (pd.concat([p for p in parts if len(p)], ignore_index=True) for parts in tables.values())
+    drift["seeds"] = drift["system"].map(scores.groupby("system")["seed"].nunique())
+    tested = (drift["seeds"] > 1) & drift["measure"].isin(scores.columns)
+    drift["p_holm"] = np.nan
+    if tested.any():
+        drift.loc[tested, "p"] = _resolved(drift[tested], curves, scores)
+        drift.loc[tested, "p_holm"] = holm(drift.loc[tested, "p"])
     absent = tuple(s for s in known if s not in found)
     return Long(curves, drift, scores, _read(folder / "pace.csv"), clocked, tuple(rows), absent)
 
 
-def _resolved(drift: pd.DataFrame, curves: pd.DataFrame, scores: pd.DataFrame) -> list[float]:
+def _resolved(drift: pd.DataFrame, curves: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
     """Bootstrap p of every slope, from as many resamples as Holm needs over so many slopes.
 
-    A measurement cannot know how many slopes it will stand beside. The distance is of all clips of a segment, so it
-    has no slope by clip: it keeps the p that it was measured with.
+    A measurement cannot know how many slopes it will stand beside.
     """
     n, found = resamples(0, len(drift)), {}
-    for key, part in scores.groupby(["system", "roll"]):
+    for (system, roll), rows in drift.groupby(["system", "roll"]):
+        part = scores[(scores["system"] == system) & (scores["roll"] == roll)]
         clips = part.pivot(index=["seed", "prompt"], columns="segment")
-        rows = drift[(drift["system"] == key[0]) & (drift["roll"] == key[1]) & drift["measure"].isin(scores.columns)]
         counts = cluster_counts(clips.index.get_level_values("seed").to_numpy(), n, np.random.default_rng(0))
-        starts = np.unique(curves[(curves["system"] == key[0]) & (curves["roll"] == key[1])]["start_s"])
+        starts = np.unique(curves[(curves["system"] == system) & (curves["roll"] == roll)]["start_s"])
         for index, measure in rows["measure"].items():
             slopes = slope_per_minute(starts, clips[measure].to_numpy())
             found[index] = two_sided_p(counts @ slopes / counts.sum(1))
-    return [found.get(index, p) for index, p in drift["p"].items()]
+    return pd.Series(found, dtype=float).reindex(drift.index)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -115,16 +123,20 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def told(value: float, p_holm: float, n: int, words: tuple[str, str]) -> str:
-    """One of the two words, for more and for less, where so many videos can tell."""
+def told(value: float, p_holm: float, n: int, seeds: int, words: tuple[str, str]) -> str:
+    """One of the two words, for more and for less, where so many videos of so many trainings can tell."""
     if n < FEWEST:
         return "too few"
+    if seeds < 2:
+        return ONE_SEED
     return "unresolved" if p_holm >= 0.05 else words[0] if value > 0 else words[1]
 
 
 def trend_of(row: pd.Series) -> str:
-    """Does a measure drift?"""
-    return told(row["slope"], row["p_holm"], row["n"], ("rises", "falls"))
+    """Does a measure drift? Nothing of the distance, which has no slope by clip."""
+    if row["measure"] == DISTANCE:
+        return ""
+    return told(row["slope"], row["p_holm"], row["n"], row["seeds"], ("rises", "falls"))
 
 
 def compared(long: Long, draws: int = 2000) -> pd.DataFrame:
@@ -146,7 +158,8 @@ def compared(long: Long, draws: int = 2000) -> pd.DataFrame:
                 ]
                 value, low, high, p = paired_difference(*pair, draws, np.random.default_rng(0))
                 row = {"roll": roll, "system": a, "reference": b, "measure": measure}
-                rows.append(row | {"difference": value, "low": low, "high": high, "p": p, "n": len(pair[0])})
+                seeds = min(clips["seed"].nunique() for clips in pair)
+                rows.append(row | dict(difference=value, low=low, high=high, p=p, n=len(pair[0]), seeds=seeds))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=holm(table["p"])) if len(table) else table
 
@@ -170,9 +183,10 @@ def drift_section(long: Long) -> Section:
         for system in long.systems:
             first, last = (f"{100 * x:.1f}" for x in long.start_and_end(system, roll, "total"))
             cells = [_slope(slopes, (roll, system, m)) for m in NAMES]
-            rows.append((f"{roll:g} s", system, str(slopes.loc[(roll, system, "total"), "n"]), first, last, *cells))
+            trained = (str(slopes.loc[(roll, system, "total"), column]) for column in ("seeds", "n"))
+            rows.append((f"{roll:g} s", system, *trained, first, last, *cells))
     columns = (
-        *(("", c) for c in ("Roll", "System", "Clips")),
+        *(("", c) for c in ("Roll", "System", "Training seeds", "Clips")),
         *(("Total, %", c) for c in ("first", "last")),
         *(("Change per minute", name) for name in NAMES.values()),
     )
@@ -182,9 +196,11 @@ def drift_section(long: Long) -> Section:
 def _slope(slopes: pd.DataFrame, key: tuple) -> str:
     if key not in slopes.index:
         return render.DASH
-    row, scale = slopes.loc[key], SCALE[key[2]]
+    row, scale = slopes.loc[key].copy(), SCALE[key[2]]
+    row["measure"] = key[2]
     form = partial(signed, digits=3 if key[2] == "motion_amplitude" else 2)
-    return f"{with_range(*(scale * row[c] for c in ('slope', 'low', 'high')), form)}, {trend_of(row)}"
+    said = with_range(*(scale * row[c] for c in ("slope", "low", "high")), form)
+    return ", ".join(filter(None, (said, trend_of(row))))
 
 
 def pair_sections(pairs: pd.DataFrame) -> tuple[Section, ...]:
@@ -197,7 +213,7 @@ def pair_sections(pairs: pd.DataFrame) -> tuple[Section, ...]:
             NAMES[r["measure"]],
             with_range(*(SCALE[r["measure"]] * r[c] for c in ("difference", "low", "high")), signed),
             f"{r['p_holm']:.3f}",
-            told(r["difference"], r["p_holm"], r["n"], ("higher", "lower")),
+            told(r["difference"], r["p_holm"], r["n"], r["seeds"], ("higher", "lower")),
         )
         for r in pairs.to_dict("records")
     )
@@ -232,11 +248,13 @@ def notes(long: Long, profile: str) -> tuple[str, ...]:
     text = reading(profile)
     lines = [
         f"{text[0].upper()}{text[1:]}.",
-        f"Scored segment by segment, each as long as the videos of training; training seeds "
-        f"{', '.join(map(str, student.seeds))}; evaluated on {student.device}.",
+        f"Scored segment by segment, each as long as the videos of training; evaluated on {student.device}.",
         "Change per minute: slope of a least-squares line through the segments, [95% bootstrap interval over prompts "
-        f"within training seeds]; rises or falls where p, Holm-adjusted over {len(long.drift)} slopes, is below 0.05; "
-        f"with fewer than {FEWEST} videos an interval is too narrow for a verdict.",
+        "within training seeds; with one training seed over prompts alone, the training itself is then not repeated]; "
+        f"rises or falls where p, Holm-adjusted over {long.drift['p_holm'].notna().sum()} slopes of systems with "
+        f"several training seeds, is below 0.05; with fewer than {FEWEST} videos an interval is too narrow for a "
+        "verdict. "
+        "The distance is of all clips of a segment together, and has none.",
         "A caption of the sprite world tells of one motion, which a frame cannot hold for long: Text may fall without "
         "any fault in the pictures.",
         f"Latency: median [quartiles] at batch 1 on {clock.device}, decoding included; changes over the whole video: "

@@ -30,6 +30,11 @@ class Cell(BaseModel):
     source: str
 
     @property
+    def for_reference(self) -> bool:
+        """Starred by the paper as an average, printed for reference only: nothing to be divided by."""
+        return "for reference only" in self.source
+
+    @property
     def printed(self) -> str:
         return str(self.value) if self.tolerance is None else f"{self.value} ± {self.tolerance}"
 

@@ -120,7 +120,8 @@ def frame(measured: Measured, table: str, config_dir: Path = CONFIG_DIR) -> pd.D
             }
             cell = printed.get((name, PRINTED_AS.get(metric, metric)))
             if cell is not None:
-                row |= {f"{metric}_paper": float(cell.value), f"{metric}_ratio": found.value / float(cell.value)}
+                row[f"{metric}_paper"] = float(cell.value)
+                row[f"{metric}_ratio"] = float("nan") if cell.for_reference else found.value / float(cell.value)
         rows.append(row)
     data = pd.DataFrame(rows)
     return speedups.add(data, table, printed) if table in speedups.BASELINE else data
@@ -257,7 +258,10 @@ def _turns(measured: Measured, table: str) -> str:
         often = f"{rounds[0]} rounds" if len(rounds) == 1 else "n rounds (of the first ones, where n is smaller)"
         return f"{often} in which every row had one turn, in one process"
     apart = "; ".join(", ".join(group) for group in together.values())
-    return f"n rounds in which every row of a process had one turn. Timed together, in a process each: {apart}"
+    return (
+        "n rounds (of the first ones, where n is smaller) in which every row of a process had one turn. Timed "
+        f"together, in a process each: {apart}"
+    )
 
 
 def notes(measured: Measured, table: str) -> tuple[str, ...]:
@@ -270,12 +274,22 @@ def notes(measured: Measured, table: str) -> tuple[str, ...]:
         f"Ours: median [quartiles] of {_turns(measured, table)}; batch 1; decoding included, text encoding not. "
         "Ratio: ours divided by the paper's.",
         "FLOPs of the share are those of the DiT, over the whole video's time.",
-        *(speedups.SYSTEMS if table in speedups.BASELINE else ()),
     ]
+    if table == "ladder" or "in_flight_latency_s" in SPEED_TABLES[table]:
+        lines.append("In-flight latency: from the delivery of the last but one chunk to that of the last.")
+    starred = [c for c in paper.load() if f"table{c.table}" == table and c.for_reference]
+    if starred:
+        lines.append(
+            f"The paper calls its {METRICS[starred[0].metric]} of {', '.join(c.row for c in starred)} an average, for "
+            "reference only: another quantity than ours, so that no ratio is told."
+        )
+    if table in speedups.BASELINE:
+        lines += [*speedups.SYSTEMS, *speedups.across(measured.sources(table), table)]
     if clocks:
         ends = " to ".join(f"{c:.0f}" for c in sorted({min(clocks), max(clocks)}))
         lines.append(
-            f"SM clock after the rounds {ends} MHz, power limit {', '.join(f'{w:.0f}' for w in sorted(limits))} W."
+            f"SM clock, read once after the rounds, {ends} MHz, power limit "
+            f"{', '.join(f'{w:.0f}' for w in sorted(limits))} W."
         )
     return tuple(lines)
 

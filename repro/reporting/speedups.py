@@ -44,6 +44,15 @@ def add(data: pd.DataFrame, table: str, printed: dict[tuple[str, str], Cell]) ->
     return data
 
 
+def across(sources: dict[str, str], table: str) -> list[str]:
+    """A note on rows that another process timed than the baseline; `sources` has the file of every row."""
+    base = BASELINE[table]
+    other = [row for row, file in sources.items() if file != sources[base]]
+    if not other:
+        return []
+    return [f"Gains of {', '.join(other)} over {base} are of medians of two processes, on cards of the same kind."]
+
+
 def told(data: pd.DataFrame, table: str) -> str:
     """How much sooner each system shows its first frames than the baseline, and how many times its throughput."""
     base = BASELINE[table]

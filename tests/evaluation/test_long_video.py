@@ -122,10 +122,10 @@ def test_a_system_is_rolled_on_clocked_and_tabled(everything, smoke, long_run, t
 
 
 def paired(tmp_path, shift, clips=20):
-    """Two systems whose Totals differ by `shift`; 20 clips, so that a verdict is given."""
+    """Two systems whose Totals differ by `shift`; 20 clips of two trainings, so that a verdict is given."""
     rng = np.random.default_rng(0)
     rows = [
-        {"system": s, "roll": 45.0, "seed": 0, "prompt": c, "segment": g, "total": 0.8 + 0.01 * rng.normal() + up}
+        {"system": s, "roll": 45.0, "seed": c % 2, "prompt": c, "segment": g, "total": 0.8 + 0.01 * rng.normal() + up}
         for s, up in (("diagonal", shift), ("self", 0.0))
         for c in range(clips)
         for g in range(3)
@@ -140,7 +140,9 @@ def test_pairs_are_judged_over_the_same_videos(tmp_path, shift, verdict):
     row = report.compared(paired(tmp_path, shift)).iloc[0]
     assert (row["system"], row["reference"], row["measure"], row["n"]) == ("diagonal", "self", "total", 20)
     assert row["difference"] == pytest.approx(shift, abs=0.01)
-    assert report.told(row["difference"], row["p_holm"], row["n"], ("higher", "lower")) == verdict
+    judged = report.told(row["difference"], row["p_holm"], row["n"], row["seeds"], ("higher", "lower"))
+    assert judged == verdict
+    assert report.told(row["difference"], row["p_holm"], row["n"], 1, ("higher", "lower")) == "one seed"
 
 
 def test_a_folder_without_systems_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from repro.config import load_profile, load_runs, runs_of
 from repro.errors import ReproError
+from repro.evaluation.speed_rows import rows_of
 from repro.reporting import ablation_answers, ablations
 from repro.reporting.records import Record, write
 
@@ -131,18 +132,23 @@ def speed_rows(out, number):
 
 
 def test_speed_ups_are_told_by_the_first_frame_and_by_throughput(folder, smoke_profile, tmp_path):
-    speed = write_speeds(folder, {"wan2_1": (2.0, 40.0), "diagdistill": (20.0, 0.5)})
+    speeds = {r.row: (10.0, 2.0) for r in rows_of(["table1"])}
+    speed = write_speeds(folder, speeds | {"wan2_1": (2.0, 40.0), "diagdistill": (20.0, 0.5)})
     ablations.build(1, smoke_profile, folder, tmp_path / "out", speed)
     rows = speed_rows(tmp_path / "out", 1)
     assert rows["wan2 1"][-3:] == ["1.0", "1.00×", "1.00×"]
     assert rows["diagdistill"][-3:] == ["277.3", "80.0×", "10.0×"]
-    assert rows["causvid"][-3:] == ["149.3", "–", "–"]
+    assert rows["causvid"][-3:] == ["149.3", "20.0×", "5.00×"]
+    text = ablation_answers.load(tmp_path / "out", 1).markdown
+    assert "speed of causvid is with a window of 21 latent frames, its quality with one of 18" in text
 
 
 def test_speed_is_told_where_the_table_has_it_alone(folder, smoke_profile, tmp_path):
     speed = write_speeds(folder, {"wan2_1": (2.0, 40.0)})
     with pytest.raises(ReproError, match=r"Table 9 tells of no speed.*speed.json"):
         ablations.build(9, smoke_profile, folder, tmp_path / "out", speed)
+    with pytest.raises(ReproError, match=r"speed.json lacks skyreels_v2, .*--tables table1 --profile smoke"):
+        ablations.build(1, smoke_profile, folder, tmp_path / "out", speed)
     ablations.build(1, smoke_profile, folder, tmp_path / "out")
     assert "speed at batch 1" not in ablation_answers.load(tmp_path / "out", 1).markdown
 

@@ -9,8 +9,9 @@ import pytest
 from repro.config import CONFIG_DIR, ROOT, Evaluation, load_profile
 from repro.errors import ReproError
 from repro.reporting import claim_answers, claim_tests, claims, printed, records
-from repro.reporting.claims import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED, Claim
+from repro.reporting.claims import Claim
 from repro.reporting.records import Record
+from repro.reporting.verdicts import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED
 
 PROMPTS = 24
 FEW = load_profile("smoke").evaluation.model_copy(update={"bootstrap": 200})

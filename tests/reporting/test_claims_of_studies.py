@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from repro.reporting import claim_tests, long_video, search
-from repro.reporting.claims import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED, Claim
+from repro.reporting.claims import Claim
+from repro.reporting.verdicts import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED
 
 ROLL, PROMPTS = 45.0, 12
 

@@ -6,14 +6,15 @@ import pytest
 
 from repro.evaluation.windows import grid
 from repro.reporting import claim_tests, paper, window_figures, windows
-from repro.reporting.claims import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED, Claim
+from repro.reporting.claims import Claim
 from repro.reporting.records import Record, write
+from repro.reporting.verdicts import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED
 
 COMMON = {
     "profile": "smoke",
     "metric_version": "2.1",
     "code": "c",
-    "weights": {},
+    "weights": {"judge": "j", "diagonal-s0": "w"},
     "device": "d",
     "versions": {},
     "unit": "u",
@@ -48,20 +49,20 @@ def planted(folder, loss, seeds=3, prompts=PROMPTS, spread=0.2, sink_gain=1.0):
 
 
 @pytest.mark.parametrize(
-    ("loss", "seeds", "prompts", "start", "verdict"),
+    ("loss", "seeds", "prompts", "start"),
     [
-        (PAPER_SAYS, 3, PROMPTS, 12, REPRODUCED),
-        ({}, 3, PROMPTS, 3, UNRESOLVED),
-        (PAPER_SAYS | {18: 2.0}, 3, PROMPTS, 21, CONTRADICTED),
-        ({9: -2.0}, 3, PROMPTS, 3, CONTRADICTED),
-        (PAPER_SAYS, 1, 2 * PROMPTS, 12, ONE_SEED),
-        (PAPER_SAYS, 2, 2, 3, UNRESOLVED),
+        (PAPER_SAYS, 3, PROMPTS, 12),
+        ({}, 3, PROMPTS, 3),
+        (PAPER_SAYS | {18: 2.0}, 3, PROMPTS, 21),
+        ({9: -2.0}, 3, PROMPTS, 3),
+        (PAPER_SAYS, 1, 2 * PROMPTS, 3),
+        (PAPER_SAYS, 2, 2, 3),
     ],
 )
-def test_the_plateau_starts_behind_the_last_window_that_is_worse(tmp_path, loss, seeds, prompts, start, verdict):
+def test_the_plateau_starts_behind_the_last_window_that_is_worse(tmp_path, loss, seeds, prompts, start):
+    """Nothing is resolved by few videos, or by one training."""
     found = planted(tmp_path / "w", loss, seeds, prompts)
-    assert windows.plateau(found) == start and windows.plateau_verdict(found) == verdict
-    assert f"the paper's at 12: {verdict}" in windows.where_it_starts(found)
+    assert windows.plateau(found) == start and f"starts at {start} without" in windows.where_it_starts(found)
 
 
 def test_differences_are_paired_and_those_planted(tmp_path):
