@@ -138,8 +138,9 @@ def test_a_killed_process_stops_the_other_and_any_number_goes_on(begun, together
     work, copy = tmp_path / "work", tmp_path / "copy"
     with pytest.raises(ChildFailedError) as stopped:
         together(2, work, dies_at=LAST - 1)
-    assert "Signal 9 (SIGKILL) received" in str(stopped.value) and set(stopped.value.failures) == {1}
-    assert not Path("/proc", together.console(0).split()[0]).exists()
+    # The launcher sees the death first, or else the other process does, by its connection.
+    assert any(sign in str(stopped.value) for sign in ("Signal 9 (SIGKILL) received", "Connection reset by peer"))
+    assert not any(Path("/proc", together.console(rank).split()[0]).exists() for rank in (0, 1))
     assert saved(work) == LAST - 1
     shutil.copytree(work, copy)
     for processes, folder in ((2, work), (1, copy)):
