@@ -76,6 +76,10 @@ class Measured:
     def seeds(self, row: str) -> int:
         return self.scores[row]["seed"].nunique()
 
+    def trainings(self, row: str) -> str:
+        """How often a reader is told that a row was trained: rendered clips never."""
+        return render.DASH if self.runs[row].sampler == "renderer" else str(self.seeds(row))
+
 
 def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG_DIR) -> Measured:
     """Rows whose runs were evaluated. Raises ReproError where the reference or the real clips are not among them,
@@ -223,7 +227,7 @@ def main_section(spec: Spec, measured: Measured, printed: dict, profile: Profile
     rows = []
     for row in dict.fromkeys([*(r for r, _ in printed), *measured.runs]):
         known = row in measured.runs
-        cells = [named(row), str(measured.seeds(row)) if known else render.DASH]
+        cells = [named(row), measured.trainings(row) if known else render.DASH]
         for metric in spec.measures:
             if metric in in_paper:
                 cell = printed.get((row, metric))

@@ -116,7 +116,7 @@ def main_section(planned: list[str], measured: Measured, profile: Profile) -> Se
         for metric in SPEC.measures if row in measured.runs else ():
             cells = [cell(row, name, "{:.1f}".format) for name in (metric, f"{metric}_first", f"{metric}_last")]
             cells.append(cell(row, f"{metric}_slope", signed))
-            rows.append((named(row), str(measured.seeds(row)), NAMES[metric], *cells))
+            rows.append((named(row), measured.trainings(row), NAMES[metric], *cells))
         if row not in measured.runs:
             rows.append((named(row), *[render.DASH] * 6))
     columns = (
