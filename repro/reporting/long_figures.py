@@ -32,6 +32,7 @@ def against_time(long: Long) -> Figure:
     """One row a measure, one column a roll; bands are 95% intervals, the dashed line is real clips."""
     curves, rolls = long.curves, long.rolls
     shown = [m for m in NAMES if m in set(curves["measure"])]
+    seeds = long.scores.groupby("system")["seed"].nunique().to_dict()
     figure, axes = panels(len(shown), len(rolls), (5.5 * len(rolls), 2.1 * len(shown) + 0.8), sharex="col")
     for row, measure in enumerate(shown):
         for column, roll in enumerate(rolls):
@@ -40,7 +41,8 @@ def against_time(long: Long) -> Figure:
             for system in long.systems:
                 mine = chosen[chosen["system"] == system]
                 colour, style = look(system)
-                axis.plot(mine["start_s"], scale * mine["value"], style, color=colour, label=system, linewidth=1.4)
+                label = f"{system}, {seeds[system]} training seed{'s' * (seeds[system] > 1)}"
+                axis.plot(mine["start_s"], scale * mine["value"], style, color=colour, label=label, linewidth=1.4)
                 axis.fill_between(mine["start_s"], scale * mine["low"], scale * mine["high"], color=colour, alpha=0.15)
             for value in chosen.loc[chosen["system"] == REAL, "value"]:
                 axis.axhline(scale * value, color="black", linewidth=1, dashes=(4, 3), label="real clips")
@@ -49,9 +51,9 @@ def against_time(long: Long) -> Figure:
                 axis.set_title(f"{roll:g} s, {_videos(chosen)} a system", fontsize=10)
             if row == len(shown) - 1:
                 axis.set_xlabel("seconds")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     first = next(r for r in long.measured if r.run_id != REAL)
-    figure.suptitle(f"Long videos: profile {first.profile}, training seeds {first.seeds}, {first.device}", fontsize=11)
+    figure.suptitle(f"Long videos: profile {first.profile}, {first.device}", fontsize=11)
     return figure
 
 

@@ -14,6 +14,7 @@ from repro.errors import ReproError
 from repro.evaluation.search import is_monotone, paper_schedules
 from repro.evaluation.statistics import cluster_counts, holm, interval_of, two_sided_p, verdict
 from repro.reporting import records, render
+from repro.reporting.long_video import FEWEST
 from repro.reporting.notes import reading
 from repro.reporting.render import Document, Section, signed, significant, with_range
 
@@ -22,7 +23,6 @@ PAPER = "4322222"
 """The schedule that the paper recommends."""
 COSTS = {"forwards": "Forwards", "mean_latency_s": "Latency of a chunk, s"}
 RESAMPLES = 2000
-FEWEST = 10
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from repro.evaluation.statistics import cluster_counts, holm, interval_of, paire
 from repro.evaluation.story import WAYS, per_story
 from repro.reporting import records, render
 from repro.reporting.figures import panels
+from repro.reporting.long_video import FEWEST, told
 from repro.reporting.notes import reading
 from repro.reporting.render import Document, Section, signed, with_range
 
@@ -20,7 +21,7 @@ NAME = "story"
 NAMES = {"text": "Text, %", "total": "Total, %", "jump": "Jump at the change", "seam": "Jump where chunks meet"}
 SCALE = {"text": 100, "total": 100, "jump": 1, "seam": 1}
 LOOKS = {"keep": ("#D55E00", "s"), "recache": ("#0072B2", "o"), "fresh": ("#737373", "^")}
-RESAMPLES, FEWEST = 2000, 10
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,10 @@ def gains(story: Story) -> pd.DataFrame:
         for measure in NAMES:
             pair = [per_story(story.of(run, way), measure) for way in ("recache", "keep")]
             value, low, high, p = paired_difference(*pair, RESAMPLES, np.random.default_rng(0))
-            rows.append((run, measure, value, low, high, p, len(pair[0])))
-    table = pd.DataFrame(rows, columns=["run", "measure", "difference", "low", "high", "p", "n"])
+            rows.append((run, measure, value, low, high, p, len(pair[0]), pair[0]["seed"].nunique()))
+    table = pd.DataFrame(rows, columns=["run", "measure", "difference", "low", "high", "p", "n", "seeds"])
     table["p_holm"] = holm(table["p"])
-    table["verdict"] = [
-        "too few" if r.n < FEWEST else "unresolved" if r.p_holm >= 0.05 else "higher" if r.difference > 0 else "lower"
-        for r in table.itertuples()
-    ]
+    table["verdict"] = [told(r.difference, r.p_holm, r.n, r.seeds, ("higher", "lower")) for r in table.itertuples()]
     return table
 
 

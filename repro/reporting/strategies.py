@@ -101,7 +101,7 @@ def build(profile: Profile, runs_dir: Path, out_dir: Path, config_dir: Path = CO
     )
     by_chunk = summary(by_row, profile)
     by_chunk["seeds"] = [measured.seeds(r) for r in by_chunk["row"]]
-    by_chunk["device"] = ", ".join(measured.devices)
+    by_chunk["device"] = " and ".join(measured.devices)
     ablations.write(spec, document, ablations.with_seeds(measured), pairs, measured, profile, out_dir, chunks=by_chunk)
 
 

@@ -97,7 +97,7 @@ def build(name: str, profile: Profile, runs_dir: Path, out_dir: Path, config_dir
         notes(sweep, planned, measured, pairs, profile),
     )
     best_row = values["row"] == sweep.spec.reference
-    values = values.assign(best_in_paper=best_row, device=", ".join(measured.devices))
+    values = values.assign(best_in_paper=best_row, device=" and ".join(measured.devices))
     ablations.write(sweep.spec, document, values, pairs, measured, profile, out_dir, best=best)
 
 

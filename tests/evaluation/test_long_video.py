@@ -116,7 +116,7 @@ def test_a_system_is_rolled_on_clocked_and_tabled(everything, smoke, long_run, t
     assert long.systems == ["diagonal"] and "no drift resolved" in report.drifts(long, 12.0)
     assert "not measured" in report.cyclic(report.compared(long))
     lines = long_figures.against_time(long).axes[0].get_lines()
-    assert [line.get_label() for line in lines] == ["diagonal", "real clips"]
+    assert [line.get_label() for line in lines] == ["diagonal, 1 training seed", "real clips"]
     assert len(long_figures.stills(folder, ["diagonal"]).axes) == roll.prompts
     assert len(long_figures.pace(long).axes) == 2
 
