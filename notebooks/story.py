@@ -34,7 +34,7 @@ drawn = folder / "figures"
 
 # %% [markdown]
 # ## What does the story look like?
-# The whole of it, recached at every change, is the video `story/story.mp4` beside this notebook's folder.
+# The whole of it, recached at every change, is the video `../story/story.mp4`.
 
 # %%
 display(Image(figures.save(report.strip(story), drawn / "story_strip.png")))

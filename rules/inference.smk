@@ -269,7 +269,7 @@ rule measure_story:
         ),
     output:
         f"{OUT}/story/story.json",
-        multiext(f"{OUT}/story/", "scores.csv.gz", "frames.npz", "story.mp4"),
+        multiext(f"{OUT}/story/", "scores.csv.gz", "frames.npz"),
     log:
         f"{OUT}/logs/story.log",
     conda:
@@ -288,6 +288,30 @@ rule measure_story:
     shell:
         "python -m repro story {params.settings} --runs {params.runs} --out {params.folder:q}"
         " --threads {threads} > {log:q} 2>&1"
+
+
+rule story_video:
+    input:
+        checkpoints("text_encoder", "tiny", *student_weights(TOLD[0])[:1]),
+        cues="config/story.csv",
+    output:
+        f"{OUT}/story/story.mp4",
+    log:
+        f"{OUT}/logs/story_video.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: ALL_CORES if GPU else 1
+    resources:
+        gpu=GPU,
+    params:
+        run=TOLD[0].run_id,
+        row=TOLD[0].model_dump_json(),
+        settings=SETTINGS,
+    message:
+        "film the story"
+    shell:
+        "python -m repro generate --prompts {input.cues} --recache --run {params.run} --scale 2 --crf 30"
+        " {params.settings} --out {output:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule story_table:
@@ -317,16 +341,16 @@ STUDY_TABLES = {
     "table8": rules.codecs_table.output,
     "story": rules.story_table.output,
 }
+STUDY_PICTURES = {
+    "long": expand(f"{OUT}/long/{{system}}/frames.npz", system=LONG),
+    "story": rules.story_video.output,
+}
 
 
 rule study_notebook:
     input:
         lambda wildcards: STUDY_TABLES[wildcards.study],
-        lambda wildcards: (
-            expand(f"{OUT}/long/{{s}}/frames.npz", s=LONG)
-            if wildcards.study == "long"
-            else []
-        ),
+        lambda wildcards: STUDY_PICTURES.get(wildcards.study, []),
         source="notebooks/{study}.py",
     output:
         f"{OUT}/notebooks/{{study}}.ipynb",

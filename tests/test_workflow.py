@@ -111,6 +111,7 @@ def test_studies_of_inference_leave_out_what_has_no_checkpoint(tree, given):
     assert code == 0, output
     jobs = planned(output)
     assert jobs["measure_long"] == len(load_long()) and jobs["study_notebook"] == len(targets)
+    assert jobs["story_video"] == 1
     (given / "causvid-s0.safetensors").unlink()
     code, output = snakemake(tree, "-n", *targets, checkpoints=given)
     assert code == 0, output

@@ -19,7 +19,7 @@ from repro.evaluation.quality import load_judge
 from repro.evaluation.sampling import load_decoder, to_uint8
 from repro.evaluation.statistics import cluster_bootstrap
 from repro.files import sha256, write_atomic
-from repro.generation.film import Cue, Writer, cue_of_chunk, read_cues
+from repro.generation.film import Cue, cue_of_chunk, read_cues
 from repro.generation.noise import prompt_noise
 from repro.generation.student import Generator, load_student
 from repro.models import text_encoder
@@ -27,8 +27,6 @@ from repro.reporting import records
 
 WAYS = ("keep", "recache", "fresh")
 SCORES, JUMPS = ("text", "total"), ("jump", "seam")
-SCALE, CRF = 2, 30
-"""Enlargement and compression of the small video."""
 NEAR = 8
 """Frames on either side with which a change is compared: half a second."""
 
@@ -140,7 +138,7 @@ def score(profile: Profile, judge, videos: np.ndarray, way: str, cues: list[Cue]
 
 @torch.inference_mode()
 def measure(profile: Profile, runs: list[Run], checkpoints: Path, out: Path, device) -> None:
-    """Write `<out>/{story.json,scores.csv.gz,frames.npz,story.mp4}`; pictures are of the first run and noise seed."""
+    """Write `<out>/{story.json,scores.csv.gz,frames.npz}`; pictures are of the first run and noise seed."""
     checkpoints, out, cues = Path(checkpoints), Path(out), load_story(profile)
     judge = load_judge(checkpoints, device)
     texts = text_encoder.load(profile, checkpoints, device)([cue.prompt for cue in cues])
@@ -159,7 +157,6 @@ def measure(profile: Profile, runs: list[Run], checkpoints: Path, out: Path, dev
     scores = pd.concat(tables, ignore_index=True)[["run", "way", "seed", "prompt", "segment", *SCORES, *JUMPS]]
     write_atomic(out / "scores.csv.gz", lambda p: write_csv(p, scores))
     write_strip(profile, films, cues, out / "frames.npz")
-    write_atomic(out / "story.mp4", lambda p: write_video(profile, films["recache"], p))
     records.write(out / "story.json", _records(profile, runs, scores, checkpoints, device))
 
 
@@ -169,12 +166,6 @@ def write_strip(profile: Profile, films: dict[str, np.ndarray], cues: list[Cue],
     frames = np.stack([films[way][at].transpose(0, 2, 3, 1) for way, at in middles.items()])
     told = np.array([cue.prompt for cue in cues])
     write_atomic(path, lambda p: np.savez_compressed(p, frames=frames, rows=np.array(list(films)), captions=told))
-
-
-def write_video(profile: Profile, video: np.ndarray, path: Path) -> None:
-    writer = Writer(path, profile.geometry, SCALE, CRF)
-    writer.write(video)
-    writer.close()
 
 
 def _records(

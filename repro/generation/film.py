@@ -98,7 +98,15 @@ class Writer:
 
 @torch.inference_mode()
 def film(
-    studio: Studio, cues: Sequence[Cue], out: Path, *, frames: int, seed: int, scale: int, recaches: bool = False
+    studio: Studio,
+    cues: Sequence[Cue],
+    out: Path,
+    *,
+    frames: int,
+    seed: int,
+    scale: int,
+    crf: int = 18,
+    recaches: bool = False,
 ) -> Path:
     """Write `out`; the same arguments give the same video.
 
@@ -119,7 +127,7 @@ def film(
     about = {"prompts": cues, "seed": seed, "scale": studio.scale.name, "run": studio.run.model_dump(mode="json")}
 
     def write(temporary: Path) -> None:
-        writer = Writer(temporary, geometry, scale, about=about)
+        writer = Writer(temporary, geometry, scale, crf, about=about)
         with Progress() as progress:
             task = progress.add_task("chunks", total=geometry.chunks)
 

@@ -54,9 +54,10 @@ def generate(
     run: RunName = "diagonal_4322222",
     schedule: Annotated[str, typer.Option(help="steps of every chunk; the row's when not given")] = "",
     cycle: Annotated[bool, typer.Option(help="repeat the schedule, not its last digit, in a long video")] = False,
-    seconds: Annotated[float, typer.Option(help="length, rounded up to whole chunks; 0 takes the profile's")] = 0.0,
+    seconds: Annotated[float, typer.Option(help="length, rounded up to whole chunks; 0 ends a clip after the last prompt begins")] = 0.0,
     seed: int = 0,
     scale: Annotated[int, typer.Option(min=0, help="enlarge each pixel so many times; 0 makes small ones large")] = 0,
+    crf: Annotated[int, typer.Option(min=0, max=51, help="compression; 18 hardly loses anything")] = 18,
     profile: ProfileName = "mini",
     checkpoints: Shipped = SHIPPED,
     weights: Weights = Path("weights"),
@@ -75,10 +76,11 @@ def generate(
     row = row_of(load_runs(), run, "run", "runs.csv")
     row = row.model_copy(update={"schedule": schedule or row.schedule, "cycle": cycle})
     geometry = load_scale(profile).geometry.with_chunk_frames(row.chunk_frames)
-    frames = frames_for(geometry, seconds) if seconds else geometry.frames
+    frames = frames_for(geometry, seconds or cues[-1].second + geometry.frames / geometry.fps)
     row.schedule_for(geometry.resized(frames=frames))
     studio = _studio(profile, row, checkpoints, weights, model, engine, device)
-    typer.echo(film(studio, cues, out, frames=frames, seed=seed, scale=scale or geometry.enlargement, recaches=recache))
+    scale = scale or geometry.enlargement
+    typer.echo(film(studio, cues, out, frames=frames, seed=seed, scale=scale, crf=crf, recaches=recache))
 
 
 @app.command()

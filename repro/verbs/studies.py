@@ -111,7 +111,7 @@ def codecs(
 @app.command()
 def story(
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for story.json, scores.csv.gz, frames.npz and story.mp4")],
+    out: Annotated[Path, typer.Option(help="folder for story.json, scores.csv.gz and frames.npz")],
     runs: Annotated[str, typer.Option(help="rows of runs.csv, separated by commas")] = "diagonal_4322222",
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",

@@ -5,12 +5,14 @@ import json
 import av
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from repro.config import ROOT, load_profile, load_runs
 from repro.errors import ReproError
 from repro.generation.film import Cue, cue_of_chunk, film, frames_for, read_cues
 from repro.generation.studio import open_world
 from repro.reporting.records import code_hash
+from repro.verbs import generation
 
 CHECKPOINTS = ROOT / "results" / "published" / "mini" / "checkpoints"
 MINI = load_profile("mini")
@@ -90,3 +92,16 @@ def test_a_video_says_that_it_is_synthetic_and_how_it_was_made(tmp_path):
     assert said["synthetic"] is True and said["code"] == code_hash()
     assert said["prompts"] == [[0, ONE]] and said["seed"] == 0 and said["scale"] == "mini"
     assert said["run"]["student"] == "diagonal" and said["run"]["schedule"] == "2"
+
+
+def test_a_clip_follows_the_last_prompt_and_compression_makes_it_smaller(tmp_path):
+    (tmp_path / "cues").write_text(f"0,{ONE}\n1.5,{TWO}\n")
+    sizes = []
+    for crf in (18, 40):
+        out = tmp_path / f"{crf}.mp4"
+        command = ["generate", "--prompts", tmp_path / "cues", "--schedule", "1", "--crf", crf, "--out", out]
+        ran = CliRunner().invoke(generation.app, [*map(str, command), "--checkpoints", str(CHECKPOINTS)])
+        assert ran.exit_code == 0, ran.output
+        assert len(decoded(out)) == frames_for(MINI.geometry, 1.5 + 81 / 16) == 105
+        sizes.append(out.stat().st_size)
+    assert sizes[1] < 0.8 * sizes[0]
