@@ -194,7 +194,10 @@ def sink_section(found: Windows) -> tuple[Section, ...]:
 def notes(found: Windows, profile: str) -> tuple[str, ...]:
     text, clock = reading(profile), found.records[found.rows[0].name, "in_flight_latency_s"]
     equal = sum(found.value(w, "cache_bytes") == found.value(w, "cache_bytes_model") for w in found.rows)
-    trained = load_scale(profile).geometry.latent_frames
+    geometry = load_scale(profile).geometry
+    trained, frames = geometry.latent_frames, sorted({w.frames for w in found.rows})
+    begins, full = geometry.video_frames(0, found.last * trained), [geometry.video_frames(0, f) for f in frames]
+    without = [(begins - full[i]) / geometry.fps for i in (0, -1)]
     last, several = found.last + 1, len(found.seeds) > 1
     over = "prompts within training seeds" if several else "prompts alone, the training itself is not repeated"
     return (
@@ -202,6 +205,9 @@ def notes(found: Windows, profile: str) -> tuple[str, ...]:
         f"A window counts all latent frames that a chunk attends to, its own and the sink's included. Each video is "
         f"{last} times as long as those of training ({trained} latent frames): every window is full before its last "
         "part, whose Total counts.",
+        "A window without a sink loses the video's first frames when it is full, a wide one later: when the last part "
+        f"begins, a window of {frames[0]} has gone on without them for {without[0]:.1f} s and one of {frames[-1]} for "
+        f"{without[1]:.1f} s. What a wide window leads by may in part be that.",
         f"The student was trained with a window of {trained_window(found)} latent frames; wider ones it "
         "first sees here.",
         f"{found.clips} videos a window, training seeds {', '.join(map(str, found.seeds))}, the same prompts and noise "
