@@ -135,7 +135,7 @@ def test_the_notebook_draws_it_and_says_the_counts(results, tmp_path):
 def test_another_profile_and_a_missing_file_are_named(results, tmp_path):
     with pytest.raises(ReproError, match="holds profile 'smoke', not 'mini'"):
         report.load(results / "validity", "mini")
-    with pytest.raises(ReproError, match=r"validity\.json is missing: make it with `python -m repro validity`"):
+    with pytest.raises(ReproError, match=r"validity\.json are missing: make them with snakemake --cores all validity"):
         report.load(tmp_path, "mini")
 
 

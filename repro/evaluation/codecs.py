@@ -15,8 +15,9 @@ from torch import nn
 from repro.config import Profile
 from repro.evaluation.quality import SHOWN_FRAMES, interval, load_judge
 from repro.evaluation.sampling import load_decoder, to_uint8
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.generation.spans import Spans
+from repro.models import weights
 from repro.models.vae import Vae
 from repro.reporting import records
 from repro.training.data import pixel_pool, split_scenes
@@ -107,7 +108,7 @@ def measure(profile: Profile, checkpoints: Path, out: Path, device) -> None:
         "profile": profile.name,
         "seeds": [0],
         "metric_version": CODEC_VERSION,
-        "weights": {n: sha256(checkpoints / f"{n}.safetensors") for n in ("judge", "vae", "tiny")},
+        "weights": weights.hashes(checkpoints, ("judge", "vae", "tiny")),
         **records.provenance(device),
     }
     rng, geometry, rows = np.random.default_rng(profile.evaluation.seed), profile.geometry, []

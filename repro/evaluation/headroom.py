@@ -13,7 +13,7 @@ from repro.evaluation import metrics
 from repro.evaluation.quality import interval, load_judge, write_frames
 from repro.evaluation.sampling import to_uint8
 from repro.evaluation.sources import clip_source
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.models import weights
 from repro.reporting import records
 from repro.training.data import split_scenes
@@ -85,7 +85,7 @@ def measure(profile: Profile, system: System, run: Run, checkpoints: Path, out: 
         "profile": profile.name,
         "seeds": list(seeds),
         "metric_version": metrics.METRIC_VERSION,
-        "weights": {n: sha256(checkpoints / f"{n}.safetensors") for n in sorted(used)},
+        "weights": weights.hashes(checkpoints, sorted(used)),
         **records.provenance(device),
     }
     rows = []

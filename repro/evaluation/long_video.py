@@ -16,7 +16,7 @@ from repro.evaluation import metrics
 from repro.evaluation.quality import load_judge
 from repro.evaluation.sampling import load_decoder, to_uint8
 from repro.evaluation.statistics import cluster_counts, interval_of, slope, two_sided_p
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.generation.film import frames_for
 from repro.generation.noise import prompt_noise
 from repro.generation.student import Generator, load_student
@@ -194,7 +194,7 @@ def _records(profile: Profile, run: Run, told: list, checkpoints: Path, seeds, d
         "profile": profile.name,
         "seeds": [0] if run.student == REAL else list(seeds),
         "metric_version": metrics.METRIC_VERSION,
-        "weights": {n: sha256(checkpoints / f"{n}.safetensors") for n in names},
+        "weights": weights.hashes(checkpoints, names),
         **records.provenance(device),
     }
     rows = []

@@ -13,11 +13,11 @@ from scipy.stats import theilslopes
 from repro.config import Profile, Run
 from repro.evaluation.long_video import frames_of, write_csv
 from repro.evaluation.sampling import load_decoder
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.generation.noise import prompt_noise
 from repro.generation.spans import Spans
 from repro.generation.student import Generator, load_student
-from repro.models import text_encoder
+from repro.models import text_encoder, weights
 from repro.reporting import records
 from repro.training.data import split_scenes
 
@@ -84,7 +84,7 @@ def measure(profile: Profile, runs: list[Run], checkpoints: Path, out: Path, dev
         settled = cache.window + cache.sink
         tables.append(table.assign(system=run.run_id))
         names = [f"{run.student}-s{seed}", "tiny" if run.decoder == "tiny" else "vae", "text_encoder"]
-        hashes = {n: sha256(checkpoints / f"{n}.safetensors") for n in names}
+        hashes = weights.hashes(checkpoints, names)
 
         def record(metric, value, low, high, n, unit, run=run, hashes=hashes):
             return records.Record(

@@ -12,7 +12,7 @@ from repro.evaluation import metrics
 from repro.evaluation.dimensions import MEASURES
 from repro.evaluation.sampling import read_prompts, sample
 from repro.evaluation.statistics import cluster_bootstrap
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.geometry import Geometry
 from repro.models import weights
 from repro.reporting import records
@@ -74,9 +74,10 @@ def interval(scores: pd.DataFrame, column: str, rng: np.random.Generator, resamp
 def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: Path, device) -> None:
     """Generate the clips of a run and measure them; the clips themselves are not kept."""
     _, captions = read_prompts(prompts)
+    seeds, judge = profile.evaluation.student_seeds, load_judge(checkpoints, device)
+    names = ["judge", "real", "text_encoder", *run.checkpoints(seeds)]
+    hashes = weights.hashes(checkpoints, names)
     clips, counts = sample(profile, run, prompts, checkpoints, device)
-    seeds = profile.evaluation.student_seeds
-    judge = load_judge(checkpoints, device)
     told = captions * len(seeds)
     scores, features = judge_clips(judge, clips, told, run.run_id, device)
     scores = metrics.aggregate(scores)
@@ -86,13 +87,12 @@ def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: 
         table.insert(0, "seed", np.resize(np.repeat(seeds, len(captions)), len(table)))
 
     rng = np.random.default_rng(profile.evaluation.seed)
-    names = ["judge", "real", "text_encoder", *run.checkpoints(seeds)]
     common = {
         "run_id": run.run_id,
         "profile": profile.name,
         "seeds": list(seeds),
         "metric_version": metrics.METRIC_VERSION,
-        "weights": {n: sha256(Path(checkpoints) / f"{n}.safetensors") for n in names},
+        "weights": hashes,
         **records.provenance(device),
     }
     rows = []

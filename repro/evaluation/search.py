@@ -26,7 +26,7 @@ from repro.evaluation import metrics, timing
 from repro.evaluation.long_video import write_csv
 from repro.evaluation.quality import interval, load_judge
 from repro.evaluation.sampling import load_decoder
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.generation.branching import branch
 from repro.generation.noise import prompt_noise
 from repro.generation.student import Generator, load_student
@@ -155,7 +155,7 @@ class Scorer:
 def weights_of(run: Run, profile: Profile, checkpoints: Path) -> dict[str, str]:
     """SHA-256 of every checkpoint that the scores depend on."""
     names = ["judge", "tiny", "text_encoder", *(f"{run.student}-s{s}" for s in profile.evaluation.student_seeds)]
-    return {n: sha256(checkpoints / f"{n}.safetensors") for n in names}
+    return weights.hashes(checkpoints, names)
 
 
 def candidates(search: Search, chunks: int, seed: int) -> tuple[list[str], list[str]]:

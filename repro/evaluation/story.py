@@ -18,11 +18,11 @@ from repro.evaluation.long_video import JUDGED, write_csv
 from repro.evaluation.quality import load_judge
 from repro.evaluation.sampling import load_decoder, to_uint8
 from repro.evaluation.statistics import cluster_bootstrap
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.generation.film import Cue, cue_of_chunk, read_cues
 from repro.generation.noise import prompt_noise
 from repro.generation.student import Generator, load_student
-from repro.models import text_encoder
+from repro.models import text_encoder, weights
 from repro.reporting import records
 
 WAYS = ("keep", "recache", "fresh")
@@ -140,11 +140,13 @@ def score(profile: Profile, judge, videos: np.ndarray, way: str, cues: list[Cue]
 def measure(profile: Profile, runs: list[Run], checkpoints: Path, out: Path, device) -> None:
     """Write `<out>/{story.json,scores.csv.gz,frames.npz}`; pictures are of the first run and noise seed."""
     checkpoints, out, cues = Path(checkpoints), Path(out), load_story(profile)
-    judge = load_judge(checkpoints, device)
+    judge, seeds = load_judge(checkpoints, device), profile.evaluation.student_seeds
+    shared = ("judge", "tiny", "text_encoder")
+    hashes = {r.run_id: weights.hashes(checkpoints, (*shared, *(f"{r.student}-s{s}" for s in seeds))) for r in runs}
     texts = text_encoder.load(profile, checkpoints, device)([cue.prompt for cue in cues])
     size, tables, films = profile.studies.batch, [], {}
     for run in runs:
-        for seed in profile.evaluation.student_seeds:
+        for seed in seeds:
             telling = Telling(profile, run, seed, cues, texts, checkpoints, device)
             for way in WAYS:
                 for start in track(range(0, profile.studies.stories, size), f"{run.run_id}, {way}, seed {seed}"):
@@ -157,7 +159,7 @@ def measure(profile: Profile, runs: list[Run], checkpoints: Path, out: Path, dev
     scores = pd.concat(tables, ignore_index=True)[["run", "way", "seed", "prompt", "segment", *SCORES, *JUMPS]]
     write_atomic(out / "scores.csv.gz", lambda p: write_csv(p, scores))
     write_strip(profile, films, cues, out / "frames.npz")
-    records.write(out / "story.json", _records(profile, runs, scores, checkpoints, device))
+    records.write(out / "story.json", _records(profile, runs, scores, hashes, device))
 
 
 def write_strip(profile: Profile, films: dict[str, np.ndarray], cues: list[Cue], path: Path) -> None:
@@ -169,7 +171,7 @@ def write_strip(profile: Profile, films: dict[str, np.ndarray], cues: list[Cue],
 
 
 def _records(
-    profile: Profile, runs: list[Run], scores: pd.DataFrame, checkpoints: Path, device
+    profile: Profile, runs: list[Run], scores: pd.DataFrame, hashes: dict[str, dict[str, str]], device
 ) -> list[records.Record]:
     """Means over segments and stories, of every run and way."""
     seeds, rng = profile.evaluation.student_seeds, np.random.default_rng(profile.evaluation.seed)
@@ -181,8 +183,6 @@ def _records(
     }
     rows = []
     for run in runs:
-        names = ["judge", "tiny", "text_encoder", *(f"{run.student}-s{s}" for s in seeds)]
-        hashes = {n: sha256(checkpoints / f"{n}.safetensors") for n in names}
         for way in WAYS:
             mine = scores[(scores["run"] == run.run_id) & (scores["way"] == way)]
             for metric in (*SCORES, *JUMPS):
@@ -193,7 +193,7 @@ def _records(
                 rows.append(
                     records.Record(
                         run_id=f"{run.run_id}_{way}", metric=metric, value=value, low=low, high=high, n=len(told),
-                        unit="of its neighbours" if metric in JUMPS else "score", weights=hashes, **common,
+                        unit="of its neighbours" if metric in JUMPS else "score", weights=hashes[run.run_id], **common,
                     )
                 )  # fmt: skip
     return rows

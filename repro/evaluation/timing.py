@@ -8,12 +8,11 @@ from rich.progress import track
 
 from repro.config import Profile, Run
 from repro.evaluation.sampling import load_generator, read_prompts
-from repro.files import sha256
 from repro.generation.many_step import ManyStep
 from repro.generation.noise import prompt_noise
 from repro.generation.spans import Spans
 from repro.generation.student import Generator
-from repro.models import text_encoder
+from repro.models import text_encoder, weights
 from repro.reporting import records
 
 UNITS = {"throughput_fps": "frame/s"}
@@ -95,7 +94,7 @@ def write_records(
     seed = profile.evaluation.student_seeds[0]
     for run in runs:
         names = [*run.checkpoints([seed]), "text_encoder"]
-        hashes = {n: sha256(Path(checkpoints) / f"{n}.safetensors") for n in names}
+        hashes = weights.hashes(checkpoints, names)
         rows = []
         for metric, values in samples[run.run_id].items():
             low, value, high = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))

@@ -15,7 +15,7 @@ from repro.evaluation.agreement import agreement
 from repro.evaluation.dimensions import CORRUPTIONS, DIMENSIONS, DISTANCE
 from repro.evaluation.quality import SHOWN_FRAMES, load_judge
 from repro.evaluation.sampling import to_uint8
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.models import weights
 from repro.reporting import records
 from repro.training.data import pixel_pool, split_scenes
@@ -184,7 +184,7 @@ def _records(profile: Profile, checkpoints: Path, cells: pd.DataFrame, agreed: p
         "profile": profile.name,
         "seeds": [0],
         "metric_version": metrics.METRIC_VERSION,
-        "weights": {n: sha256(checkpoints / f"{n}.safetensors") for n in ("judge", "real")},
+        "weights": weights.hashes(checkpoints, ("judge", "real")),
         **records.provenance(device),
     }
     rows = [

@@ -21,9 +21,9 @@ from repro.evaluation.pace import clock
 from repro.evaluation.quality import load_judge
 from repro.evaluation.sampling import load_decoder
 from repro.evaluation.statistics import cluster_counts, interval_of
-from repro.files import sha256, write_atomic
+from repro.files import write_atomic
 from repro.generation.student import Generator, load_student
-from repro.models import text_encoder
+from repro.models import text_encoder, weights
 from repro.models.kv_cache import cache_bytes
 from repro.reporting import records
 from repro.training.data import split_scenes
@@ -115,21 +115,22 @@ def measure(profile: Profile, run: Run, checkpoints: Path, out: Path, device) ->
     """Write `<out>/{windows.json,scores.csv.gz,latency.csv}`."""
     require_full(profile)
     checkpoints, out = Path(checkpoints), Path(out)
+    names = ["judge", "text_encoder", *run.checkpoints(profile.evaluation.student_seeds)]
+    hashes = weights.hashes(checkpoints, names)
     scores = score(profile, run, checkpoints, device)
     latency, memory = time(profile, run, checkpoints, device)
     write_atomic(out / "scores.csv.gz", lambda p: write_csv(p, scores))
     write_atomic(out / "latency.csv", lambda p: write_csv(p, latency))
-    records.write(out / f"{NAME}.json", _records(profile, run, scores, latency, memory, checkpoints, device))
+    records.write(out / f"{NAME}.json", _records(profile, run, scores, latency, memory, hashes, device))
 
 
-def _records(profile: Profile, run: Run, scores, latency, memory, checkpoints: Path, device) -> list[records.Record]:
+def _records(profile: Profile, run: Run, scores, latency, memory, hashes, device) -> list[records.Record]:
     """Total of the first segment and of the last, latency in flight and cache bytes, of every window."""
     seeds = profile.evaluation.student_seeds
-    names = ["judge", "text_encoder", *run.checkpoints(seeds)]
     common = {
         "profile": profile.name,
         "metric_version": f"{metrics.METRIC_VERSION}.{WINDOWS_VERSION}",
-        "weights": {n: sha256(checkpoints / f"{n}.safetensors") for n in names},
+        "weights": hashes,
         **records.provenance(device),
     }
     keys, rows = ["window", "sink"], []

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +34,8 @@ def read_cues(path: Path) -> list[Cue]:
         lines = Path(path).read_text().splitlines()
     except OSError as error:
         raise ReproError(f"prompts {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ReproError(f"prompts {path} are no text in UTF-8: write lines such as 2.5,a small red star") from error
     cues: list[Cue] = []
     for number, row in enumerate(csv.reader(lines), start=1):
         if not row:
@@ -40,6 +43,8 @@ def read_cues(path: Path) -> list[Cue]:
         try:
             # A caption may hold commas of its own.
             cue = Cue(float(row[0]), ",".join(row[1:]).strip())
+            if not math.isfinite(cue.second):
+                raise ValueError
         except ValueError:
             raise ReproError(
                 f"{path}, line {number}: {row[0]!r} is no time in seconds; write 2.5,a small red star"
@@ -55,7 +60,9 @@ def read_cues(path: Path) -> list[Cue]:
 
 
 def frames_for(geometry: Geometry, seconds: float) -> int:
-    """Video frames of the fewest whole chunks that last at least `seconds`."""
+    """Video frames of the fewest whole chunks that last at least `seconds`. Raises ReproError where there are none."""
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ReproError(f"a video cannot last {seconds:g} seconds; give its length, such as 20")
     chunk = geometry.chunk_frames
     chunks = 1
     while geometry.video_frames(0, chunks * chunk) < seconds * geometry.fps:

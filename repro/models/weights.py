@@ -1,7 +1,7 @@
 """Checkpoints: safetensors with JSON metadata, listed with their sha256 in SHA256SUMS beside them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -71,14 +71,26 @@ def is_pickle(path: Path) -> bool:
     return head[8:] != b"{" and head.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
 
 
-def load(path: Path, *, verify: bool = True) -> tuple[dict[str, torch.Tensor], dict]:
-    """Tensors and metadata. Raises ReproError for a missing, altered, truncated or pickled file."""
-    path = Path(path)
+def _require(path: Path) -> None:
     if not path.is_file():
         raise ReproError(
             f"checkpoint {path} is missing. The shipped ones lie in results/published/mini/checkpoints "
             "(restore with git checkout); train your own with snakemake --config train=true"
         )
+
+
+def hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of checkpoints, by name. Raises ReproError for a missing one."""
+    paths = {name: Path(folder) / f"{name}.safetensors" for name in names}
+    for path in paths.values():
+        _require(path)
+    return {name: sha256(path) for name, path in paths.items()}
+
+
+def load(path: Path, *, verify: bool = True) -> tuple[dict[str, torch.Tensor], dict]:
+    """Tensors and metadata. Raises ReproError for a missing, altered, truncated or pickled file."""
+    path = Path(path)
+    _require(path)
     if is_pickle(path):
         raise ReproError(f"checkpoint {path} is a pickle, which may run code: refused. Convert it to safetensors first")
     expected = _read_sums(path.parent).get(path.name) if verify else None

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from repro.errors import ReproError
 from repro.evaluation.codecs import CODECS
-from repro.reporting import paper, records, render
+from repro.reporting import paper, records, render, stored
 from repro.reporting.figures import side_by_side
 from repro.reporting.notes import reading
 from repro.reporting.render import Document, Section, significant, with_range
@@ -20,9 +18,7 @@ Measured = dict[tuple[str, str], records.Record]
 
 def load(folder: Path, profile: str) -> Measured:
     """Records of `<folder>/codecs.json` by (decoder, metric). Raises ReproError for another profile's."""
-    rows = records.read(Path(folder) / "codecs.json")
-    if {r.profile for r in rows} != {profile}:
-        raise ReproError(f"{folder} holds profile {rows[0].profile!r}, not {profile!r}: choose another folder")
+    rows = records.read_of(profile, Path(folder) / "codecs.json", NAME)
     return {(r.run_id, r.metric): r for r in rows}
 
 
@@ -120,8 +116,9 @@ def answer(measured: Measured) -> str:
 
 def frames(folder: Path) -> Figure:
     """Frames of one clip: original, full, tiny."""
-    with np.load(Path(folder) / "frames.npz", allow_pickle=False) as data:
-        films, names, index = data["frames"], data["rows"], data["index"]
+    films, names, index = stored.arrays(
+        Path(folder) / "frames.npz", f"snakemake --cores all {NAME}", ("frames", "rows", "index")
+    )
     figure = Figure(figsize=(12, 1.3 * len(names) + 0.3), layout="constrained")
     for axis, film, name in zip(figure.subplots(len(names), 1), films, names, strict=True):
         axis.imshow(side_by_side(film), interpolation="nearest")

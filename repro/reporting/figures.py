@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from repro.errors import ReproError
 from repro.files import write_atomic
+from repro.reporting import stored
 from repro.reporting.notes import NAMES
 
 MODES = {"diagonal": ("#0072B2", "o"), "self": ("#D55E00", "s")}
@@ -140,13 +141,8 @@ def paired_forest(pairs: pd.DataFrame, by: str = "schedule", title: str = "Diago
 def read_frames(runs_dir: Path, run_id: str) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Frames uint8 [prompts, shown, height, width, 3], captions, and which frames of the clip they are."""
     path = Path(runs_dir) / run_id / "frames.npz"
-    if not path.is_file():
-        raise ReproError(f"frames {path} are missing: the rule `evaluate` makes them for run {run_id}")
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return data["frames"], [str(c) for c in data["captions"]], data["index"]
-    except (ValueError, KeyError, OSError) as error:
-        raise ReproError(f"frames {path} cannot be read ({error}): delete the file, evaluate again") from error
+    frames, captions, index = stored.arrays(path, "the rule `evaluate`", ("frames", "captions", "index"))
+    return frames, [str(c) for c in captions], index
 
 
 def film_strip(runs_dir: Path, run_ids: Sequence[str]) -> Figure:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from repro.config import Profile, Run
 from repro.errors import ReproError
-from repro.reporting import records
+from repro.reporting import records, stored
 from repro.reporting.records import Record
 from repro.schedule import Schedule
 
@@ -129,17 +129,8 @@ def _check_schedule(run: Run, profile: Profile, by_key: dict[tuple[str, str], Re
 
 
 def read_scores(path: Path, columns: list[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise ReproError(f"{path} cannot be read ({error}): delete it and run the rule `evaluate` again") from error
-    absent = [c for c in columns if c not in table.columns or table[c].isna().any()]
-    if absent or table.empty:
-        raise ReproError(
-            f"{path} has no rows, or gaps in column {', '.join(absent or columns)}: delete it and run "
-            "the rule `evaluate` again"
-        )
-    return table
+    """What `evaluate` wrote of a run. Raises ReproError where it is missing, damaged or has gaps in `columns`."""
+    return stored.table(path, "the rule `evaluate`", columns)
 
 
 def one_value(what: str, found: set[tuple]) -> tuple:

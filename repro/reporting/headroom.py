@@ -11,7 +11,7 @@ from repro.errors import ReproError
 from repro.evaluation.metrics import DISTANCES
 from repro.evaluation.statistics import cluster_draws
 from repro.files import write_text
-from repro.reporting import records, render
+from repro.reporting import records, render, stored
 from repro.reporting.render import Document, Section, significant, with_range
 
 NAME = "headroom"
@@ -48,18 +48,15 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Measured:
     """Read `<folder>/<system>/` of every system. Raises ReproError naming a missing file, or another profile's."""
     folder, by_key, scores, draws = Path(folder), {}, {}, {}
     for system in load_systems(config_dir):
-        for name in (f"{NAME}.json", "scores.csv", "draws.csv"):
-            if not (folder / system / name).is_file():
-                raise ReproError(
-                    f"{folder / system / name} is missing: make it with `python -m repro headroom {system}`"
-                )
-        rows = records.read(folder / system / f"{NAME}.json")
+        rows = records.read(folder / system / f"{NAME}.json", NAME)
         strange = sorted({r.profile for r in rows} - {profile} | {r.run_id for r in rows} - {system})
         if strange:
             raise ReproError(f"{folder / system} holds records of {strange[0]!r}, not of {system} in {profile!r}")
         by_key |= {(system, r.metric): r for r in rows}
-        scores[system] = pd.read_csv(folder / system / "scores.csv")
-        draws[system] = pd.read_csv(folder / system / "draws.csv")
+        scores[system], draws[system] = (
+            stored.table(folder / system / name, f"snakemake --cores all {NAME}")
+            for name in ("scores.csv", "draws.csv")
+        )
     lengths = sorted({len(d) for d in draws.values()})
     if len(lengths) != 1:
         raise ReproError(f"{folder}: systems have different numbers of draws, {lengths}: measure all of them again")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from repro.config import REAL
+from repro.reporting import stored
 from repro.reporting.figures import panels, side_by_side
 from repro.reporting.long_video import NAMES, SCALE, Long
 
@@ -75,8 +75,9 @@ def stills(folder: Path, systems: list[str]) -> Figure:
     """First frames of segments of the longest roll: one row a system, one block a prompt."""
     films = {}
     for system in systems:
-        with np.load(Path(folder) / system / "frames.npz", allow_pickle=False) as data:
-            films[system] = data["frames"], data["captions"], data["seconds"]
+        films[system] = stored.arrays(
+            Path(folder) / system / "frames.npz", "snakemake --cores all long", ("frames", "captions", "seconds")
+        )
     frames, captions, seconds = films[systems[0]]
     figure = Figure(figsize=(12, 1.35 * len(systems) * len(captions) + 0.6), layout="constrained")
     axes = figure.subplots(len(captions) * len(systems), 1, squeeze=False)[:, 0]

@@ -11,13 +11,13 @@ from repro.config import CONFIG_DIR, REAL, load_long
 from repro.errors import ReproError
 from repro.evaluation.long_video import DISTANCE, slope_per_minute
 from repro.evaluation.statistics import cluster_counts, holm, paired_difference, two_sided_p
-from repro.reporting import records, render
+from repro.reporting import records, render, stored
 from repro.reporting.comparisons import resamples
 from repro.reporting.notes import reading
 from repro.reporting.render import Document, Section, signed, significant, with_range
 from repro.reporting.verdicts import ONE_SEED
 
-NAME = "long"
+NAME, MAKER = "long", "snakemake --cores all long"
 NAMES = {
     "total": "Total, %",
     "text": "Text, %",
@@ -80,14 +80,14 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
     found = [s for s in known if (folder / s).is_dir()]
     rows, tables = [], {"curves.csv": [], "drift.csv": [], "scores.csv.gz": []}
     for system in found:
-        rows += records.read(folder / system / f"{NAME}.json")
+        rows += records.read(folder / system / f"{NAME}.json", NAME)
         for name, parts in tables.items():
-            parts.append(_read(folder / system / name).assign(system=system))
+            parts.append(stored.table(folder / system / name, MAKER).assign(system=system))
     strange = sorted({r.profile for r in rows} - {profile})
     if strange or not [s for s in found if s != REAL]:
         what = f"holds profile {strange[0]!r}, not {profile!r}" if strange else "holds no system of long.csv"
         raise ReproError(f"{folder} {what}: make it with `snakemake long`")
-    clocked = {(r.run_id, r.metric): r for r in records.read(folder / "pace.json")}
+    clocked = {(r.run_id, r.metric): r for r in records.read(folder / "pace.json", NAME)}
     # Real clips are one segment and have no drift.
     curves, drift, scores = (pd.concat([p for p in parts if len(p)], ignore_index=True) for parts in tables.values())
     drift["seeds"] = drift["system"].map(scores.groupby("system")["seed"].nunique())
@@ -97,7 +97,7 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
         drift.loc[tested, "p"] = _resolved(drift[tested], curves, scores)
         drift.loc[tested, "p_holm"] = holm(drift.loc[tested, "p"])
     absent = tuple(s for s in known if s not in found)
-    return Long(curves, drift, scores, _read(folder / "pace.csv"), clocked, tuple(rows), absent)
+    return Long(curves, drift, scores, stored.table(folder / "pace.csv", MAKER), clocked, tuple(rows), absent)
 
 
 def _resolved(drift: pd.DataFrame, curves: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
@@ -115,12 +115,6 @@ def _resolved(drift: pd.DataFrame, curves: pd.DataFrame, scores: pd.DataFrame) -
             slopes = slope_per_minute(starts, clips[measure].to_numpy())
             found[index] = two_sided_p(counts @ slopes / counts.sum(1))
     return pd.Series(found, dtype=float).reindex(drift.index)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise ReproError(f"{path} is missing: make it with `snakemake long`")
-    return pd.read_csv(path)
 
 
 def told(value: float, p_holm: float, n: int, seeds: int, words: tuple[str, str]) -> str:

@@ -73,14 +73,26 @@ def write(path: Path, records: list[Record]) -> None:
     write_json(path, [r.model_dump() for r in records])
 
 
-def read(path: Path) -> list[Record]:
+def read(path: Path, target: str = "table5") -> list[Record]:
+    """Raises ReproError for a file that is missing, naming the `target` that makes it, or cannot be read."""
     path = Path(path)
     if not path.is_file():
-        raise ReproError(f"records {path} are missing: run the workflow that makes them, snakemake --cores all table5")
+        raise ReproError(f"records {path} are missing: make them with snakemake --cores all {target}")
     try:
         return [Record(**row) for row in json.loads(path.read_text())]
     except (json.JSONDecodeError, ValidationError, TypeError) as error:
         raise ReproError(f"records {path} cannot be read ({error}): delete the file and run again") from error
+
+
+def read_of(profile: str, path: Path, target: str) -> list[Record]:
+    """Those of one profile. Raises ReproError where there are others or none."""
+    rows = read(path, target)
+    held = sorted({r.profile for r in rows})
+    if held != [profile]:
+        raise ReproError(
+            f"{path} holds profile {', '.join(map(repr, held)) or 'none'}, not {profile!r}: choose another folder"
+        )
+    return rows
 
 
 def of_one_device(folder: Path, remedy: str) -> list[Record]:

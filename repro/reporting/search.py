@@ -13,12 +13,18 @@ import pandas as pd
 from repro.errors import ReproError
 from repro.evaluation.search import is_monotone, paper_schedules
 from repro.evaluation.statistics import cluster_counts, holm, interval_of, two_sided_p, verdict
-from repro.reporting import records, render
+from repro.reporting import records, render, stored
 from repro.reporting.long_video import FEWEST
 from repro.reporting.notes import reading
 from repro.reporting.render import Document, Section, signed, significant, with_range
 
 NAME = "search"
+COLUMNS = {
+    "screened": ("schedule", "forwards", "finalist"),
+    "probes": ("schedule", "prompt", "total"),
+    "scores": ("schedule", "seed", "prompt", "total"),
+}
+"""What the search's files must have."""
 PAPER = "4322222"
 """The schedule that the paper recommends."""
 COSTS = {"forwards": "Forwards", "mean_latency_s": "Latency of a chunk, s"}
@@ -63,15 +69,11 @@ def on_front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
 def load(folder: Path, profile: str) -> Search:
     """Read a folder of the verb `search`. Raises ReproError naming a missing file, or another profile."""
     folder = Path(folder)
-    rows = records.read(folder / f"{NAME}.json")
-    if {r.profile for r in rows} != {profile}:
-        raise ReproError(f"{folder} holds profile {rows[0].profile!r}, not {profile!r}: choose another folder")
-    tables = {}
-    for name in ("screened", "probes", "scores"):
-        path = folder / f"{name}.csv.gz"
-        if not path.is_file():
-            raise ReproError(f"{path} is missing: make it with `python -m repro search`")
-        tables[name] = pd.read_csv(path, dtype={"schedule": str})
+    rows = records.read_of(profile, folder / f"{NAME}.json", NAME)
+    tables = {
+        name: stored.table(folder / f"{name}.csv.gz", f"snakemake --cores all {NAME}", columns, dtype={"schedule": str})
+        for name, columns in COLUMNS.items()
+    }
     wide = tables["scores"].pivot(index="schedule", columns=["seed", "prompt"], values="total")
     named = [{"schedule": s} | {r.metric: r.value for r in rows if r.run_id == s} for s in wide.index]
     table = pd.DataFrame(named).merge(tables["screened"][["schedule", "score", "finalist"]], "left", "schedule")

@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from repro.errors import ReproError
 from repro.evaluation.statistics import cluster_counts, holm, interval_of, paired_difference
-from repro.evaluation.story import WAYS, per_story
-from repro.reporting import records, render
+from repro.evaluation.story import SCORES, WAYS, per_story
+from repro.reporting import records, render, stored
 from repro.reporting.figures import panels
 from repro.reporting.long_video import FEWEST, told
 from repro.reporting.notes import reading
 from repro.reporting.render import Document, Section, signed, with_range
 
-NAME = "story"
+NAME, MAKER = "story", "snakemake --cores all story"
 NAMES = {"text": "Text, %", "total": "Total, %", "jump": "Jump at the change", "seam": "Jump where chunks meet"}
 SCALE = {"text": 100, "total": 100, "jump": 1, "seam": 1}
 LOOKS = {"keep": ("#D55E00", "s"), "recache": ("#0072B2", "o"), "fresh": ("#737373", "^")}
@@ -43,17 +42,11 @@ class Story:
 def load(folder: Path, profile: str) -> Story:
     """Read a folder of the verb `story`. Raises ReproError naming a missing file, or another profile."""
     folder = Path(folder)
-    rows = records.read(folder / f"{NAME}.json")
-    if {r.profile for r in rows} != {profile}:
-        raise ReproError(f"{folder} holds profile {rows[0].profile!r}, not {profile!r}: choose another folder")
-    for name in ("scores.csv.gz", "frames.npz"):
-        if not (folder / name).is_file():
-            raise ReproError(f"{folder / name} is missing: make it with `python -m repro story`")
-    with np.load(folder / "frames.npz", allow_pickle=False) as data:
-        frames, names, captions = data["frames"], data["rows"], data["captions"]
-    return Story(
-        pd.read_csv(folder / "scores.csv.gz"), frames, [str(n) for n in names], [str(c) for c in captions], tuple(rows)
-    )
+    rows = records.read_of(profile, folder / f"{NAME}.json", NAME)
+    columns = ("run", "way", "seed", "prompt", "segment", *SCORES)
+    scores = stored.table(folder / "scores.csv.gz", MAKER, columns)
+    frames, names, captions = stored.arrays(folder / "frames.npz", MAKER, ("frames", "rows", "captions"))
+    return Story(scores, frames, [str(n) for n in names], [str(c) for c in captions], tuple(rows))
 
 
 def gains(story: Story) -> pd.DataFrame:

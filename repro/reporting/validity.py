@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from repro.errors import ReproError
 from repro.evaluation.dimensions import CORRUPTIONS
 from repro.files import write_text
-from repro.reporting import records, render
+from repro.reporting import records, render, stored
 from repro.reporting.render import Document, Section, signed, with_range
 
 NAME = "validity"
@@ -47,16 +46,12 @@ class Study:
 
 def load(folder: Path, profile: str) -> Study:
     """Read a folder of the verb `validity`. Raises ReproError naming a missing file, or another profile."""
-    folder, names = Path(folder), ("cells.csv", "curves.csv", "agreement.csv", "confusion.csv")
-    for name in ("validity.json", "frames.npz", *names):
-        if not (folder / name).is_file():
-            raise ReproError(f"{folder / name} is missing: make it with `python -m repro validity`")
-    rows = records.read(folder / "validity.json")
-    if {r.profile for r in rows} != {profile}:
-        raise ReproError(f"{folder} holds profile {rows[0].profile!r}, not {profile!r}: choose another folder")
-    tables = [pd.read_csv(folder / n) for n in names]
-    with np.load(folder / "frames.npz", allow_pickle=False) as data:
-        return Study(*tables, dict(data), tuple(rows))
+    folder, maker = Path(folder), f"snakemake --cores all {NAME}"
+    rows = records.read_of(profile, folder / "validity.json", NAME)
+    tables = [stored.table(folder / f"{n}.csv", maker) for n in ("cells", "curves", "agreement", "confusion")]
+    names = ("frames", "rows", "index", "captions")
+    example = dict(zip(names, stored.arrays(folder / "frames.npz", maker, names), strict=True))
+    return Study(*tables, example, tuple(rows))
 
 
 def build(folder: Path, profile: str, out: Path) -> None:

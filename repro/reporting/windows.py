@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from repro.config import load_scale, load_students
-from repro.errors import ReproError
 from repro.evaluation.statistics import cluster_counts, holm, interval_of, straight_line, two_sided_p
 from repro.evaluation.windows import Window, grid
-from repro.reporting import comparisons, paper, printed, records, render
+from repro.reporting import comparisons, paper, printed, records, render, stored
 from repro.reporting.long_video import FEWEST, told
 from repro.reporting.notes import reading
 from repro.reporting.render import DASH, Document, Section, signed, significant, with_range
@@ -97,12 +96,10 @@ class Windows:
 def load(folder: Path, profile: str) -> Windows:
     """Read a folder of the verb `windows`. Raises ReproError naming a missing file, or another profile."""
     folder = Path(folder)
-    rows, path = records.read(folder / "windows.json"), folder / "scores.csv.gz"
-    if {r.profile for r in rows} != {profile}:
-        raise ReproError(f"{folder} holds profile {rows[0].profile!r}, not {profile!r}: choose another folder")
-    if not path.is_file():
-        raise ReproError(f"{path} is missing: make it with `python -m repro windows`")
-    return Windows(pd.read_csv(path), {(r.run_id, r.metric): r for r in rows})
+    rows = records.read_of(profile, folder / "windows.json", NAME)
+    columns = ("window", "sink", "seed", "prompt", "segment", "total")
+    scores = stored.table(folder / "scores.csv.gz", f"snakemake --cores all {NAME}", columns)
+    return Windows(scores, {(r.run_id, r.metric): r for r in rows})
 
 
 def claimed() -> int:

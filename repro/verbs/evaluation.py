@@ -14,6 +14,7 @@ from repro.config import (
     load_systems,
 )
 from repro.device import prepare as _torch
+from repro.files import require_writable
 from repro.sources import load_needs
 from repro.verbs.options import Checkpoints, Device, Evaluation, ProfileName, Prompts, Threads, row_of
 
@@ -57,6 +58,7 @@ def evaluate(
     from repro.evaluation.quality import evaluate as measure
 
     _torch(threads, device)
+    require_writable(out)
     row = row_of(load_runs(), run, "run", "runs.csv")
     config = for_run(load_profile(profile, evaluation=evaluation), row, load_students())
     measure(config, row, prompts, checkpoints, out, device)
@@ -101,6 +103,7 @@ def headroom(
     from repro.evaluation.headroom import measure
 
     _torch(threads, device)
+    require_writable(out)
     row = row_of(load_systems(), system, "system", "headroom.csv")
     run = row_of(load_runs(), row.run, "run", "runs.csv")
     measure(load_profile(profile, evaluation=evaluation), row, run, checkpoints, out, device)
@@ -138,6 +141,7 @@ def validity(
     from repro.evaluation.validity import measure
 
     _torch(threads, device)
+    require_writable(out)
     measure(load_profile(profile), checkpoints, out, device)
 
 

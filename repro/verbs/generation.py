@@ -5,13 +5,10 @@ from typing import Annotated
 
 import typer
 
-from repro.config import (
-    load_runs,
-    load_scale,
-)
+from repro.config import load_scale
 from repro.device import prepare as _torch
 from repro.errors import ReproError
-from repro.verbs.options import Device, ProfileName, RunName, Threads, row_of
+from repro.verbs.options import Device, ProfileName, RunName, Seed, Threads, row_of, student_run
 
 app = typer.Typer()
 
@@ -54,8 +51,10 @@ def generate(
     run: RunName = "diagonal_4322222",
     schedule: Annotated[str, typer.Option(help="steps of every chunk; the row's when not given")] = "",
     cycle: Annotated[bool, typer.Option(help="repeat the schedule, not its last digit, in a long video")] = False,
-    seconds: Annotated[float, typer.Option(help="length, rounded up to whole chunks; 0 ends a clip after the last prompt begins")] = 0.0,
-    seed: int = 0,
+    seconds: Annotated[
+        float, typer.Option(help="length, rounded up to whole chunks; 0 ends a clip after the last prompt begins")
+    ] = 0.0,
+    seed: Seed = 0,
     scale: Annotated[int, typer.Option(min=0, help="enlarge each pixel so many times; 0 makes small ones large")] = 0,
     crf: Annotated[int, typer.Option(min=0, max=51, help="compression; 18 hardly loses anything")] = 18,
     profile: ProfileName = "mini",
@@ -73,7 +72,7 @@ def generate(
         raise ReproError("give one prompt, such as 'a small red star moves left over stripes', or --prompts FILE")
     _torch(threads, device)
     cues = read_cues(prompts) if prompts else [Cue(0.0, prompt)]
-    row = row_of(load_runs(), run, "run", "runs.csv")
+    row = student_run(run)
     row = row.model_copy(update={"schedule": schedule or row.schedule, "cycle": cycle})
     geometry = load_scale(profile).geometry.with_chunk_frames(row.chunk_frames)
     frames = frames_for(geometry, seconds or cues[-1].second + geometry.frames / geometry.fps)
@@ -100,7 +99,7 @@ def serve(
     from repro.web.server import make_server
 
     _torch(threads, device)
-    row = row_of(load_runs(), run, "run", "runs.csv")
+    row = student_run(run)
     server = make_server(_studio(profile, row, checkpoints, weights, model, engine, device), host, port)
     typer.echo(f"http://{host}:{server.server_address[1]}  (Ctrl+C ends it)")
     try:

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from repro.config import (
-    EvaluationSize,
-)
+from repro.config import EvaluationSize, Run, load_runs
 from repro.errors import ReproError
 
 ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
@@ -34,6 +32,20 @@ def row_of(rows: dict, key: str, kind: str, file: str):
     if key not in rows:
         raise ReproError(f"no {kind} {key!r} in config/{file}; it has {', '.join(rows)}")
     return rows[key]
+
+
+def student_run(name: str) -> Run:
+    """A row of runs.csv that rolls out a student. Raises ReproError for any other."""
+    row = row_of(load_runs(), name, "run", "runs.csv")
+    if row.sampler != "rollout":
+        raise ReproError(
+            f"run {name!r} of config/runs.csv does not roll out a student, its sampler is {row.sampler}: take one such "
+            "as diagonal_4322222"
+        )
+    return row
+
+
+Seed = Annotated[int, typer.Option("--seed", min=0, help="of the random numbers")]
 
 
 RunName = Annotated[str, typer.Option("--run", help="row of runs.csv: student, cache, window, decoder")]

@@ -2,14 +2,14 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from repro.config import (
     load_profile,
 )
-from repro.verbs.options import ProfileName, row_of
+from repro.verbs.options import ProfileName
 
 app = typer.Typer()
 
@@ -117,7 +117,7 @@ def table(
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="5a, 5b or 10")],
+    name: Annotated[Literal["5a", "5b", "10"], typer.Argument(help="which")],
     runs: Annotated[Path, typer.Option(help="folder of the runs' records")],
     out: Annotated[Path, typer.Option(help="folder for tables/figureN.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
@@ -126,7 +126,7 @@ def figure(
     from repro.reporting import strategies, sweeps
 
     builders = {n: partial(sweeps.build, n) for n in sweeps.SWEEPS} | {"10": strategies.build}
-    row_of(builders, name, "figure", "this verb")(load_profile(profile), runs, out)
+    builders[name](load_profile(profile), runs, out)
 
 
 @app.command()
@@ -184,13 +184,13 @@ def notebook(
 def publish(
     results: Annotated[Path, typer.Option(help="results folder of a profile, such as results/mini")],
     out: Annotated[Path, typer.Option(help="folder under results/published")],
-    kind: Annotated[str, typer.Option(help="world, or speed for a profile that is timed only")] = "world",
+    kind: Annotated[
+        Literal["world", "speed", "user_study", "paper"], typer.Option(help="speed: a profile that is timed only")
+    ] = "world",
 ):
     """Copy tables, figures, notebooks and their records to results/published."""
-    from repro.reporting.publish import PARTS
     from repro.reporting.publish import publish as copy
 
-    row_of(PARTS, kind, "kind", "this verb")
     typer.echo(f"{len(copy(results, out, kind))} files copied to {out}")
 
 

@@ -10,11 +10,21 @@ from repro.config import (
     for_run,
     load_long,
     load_profile,
-    load_runs,
     load_students,
 )
 from repro.device import prepare as _torch
-from repro.verbs.options import Checkpoints, Device, Evaluation, ProfileName, Prompts, RunName, Threads, row_of
+from repro.files import require_writable
+from repro.verbs.options import (
+    Checkpoints,
+    Device,
+    Evaluation,
+    ProfileName,
+    Prompts,
+    RunName,
+    Threads,
+    row_of,
+    student_run,
+)
 
 app = typer.Typer()
 
@@ -33,6 +43,7 @@ def long(
     from repro.evaluation.long_video import measure
 
     _torch(threads, device)
+    require_writable(out)
     run, config = row_of(load_long(), system, "system", "long.csv"), load_profile(profile, evaluation=evaluation)
     measure(config if run.student == REAL else for_run(config, run, load_students()), run, checkpoints, out, device)
 
@@ -51,6 +62,7 @@ def pace(
     from repro.evaluation.pace import measure
 
     _torch(threads, device)
+    require_writable(out)
     rows = [row_of(load_long(), name, "system", "long.csv") for name in systems.split(",")]
     measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)
 
@@ -69,7 +81,8 @@ def windows(
     from repro.evaluation.windows import measure
 
     _torch(threads, device)
-    row, config = row_of(load_runs(), run, "run", "runs.csv"), load_profile(profile, evaluation=evaluation)
+    require_writable(out)
+    row, config = student_run(run), load_profile(profile, evaluation=evaluation)
     measure(for_run(config, row, load_students()), row, checkpoints, out, device)
 
 
@@ -88,7 +101,8 @@ def search(
     from repro.evaluation.search import measure
 
     _torch(threads, device)
-    row = row_of(load_runs(), run, "run", "runs.csv")
+    require_writable(out)
+    row = student_run(run)
     measure(load_profile(profile, evaluation=evaluation), row, prompts, checkpoints, out, device)
 
 
@@ -105,6 +119,7 @@ def codecs(
     from repro.evaluation.codecs import measure
 
     _torch(threads, device)
+    require_writable(out)
     measure(load_profile(profile, evaluation=evaluation), checkpoints, out, device)
 
 
@@ -122,5 +137,6 @@ def story(
     from repro.evaluation.story import measure
 
     _torch(threads, device)
-    rows = [row_of(load_runs(), name, "run", "runs.csv") for name in runs.split(",")]
+    require_writable(out)
+    rows = [student_run(name) for name in runs.split(",")]
     measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)

@@ -13,7 +13,7 @@ from repro.config import (
 )
 from repro.device import prepare as _torch
 from repro.errors import ReproError
-from repro.verbs.options import Checkpoints, Device, ProfileName, Threads, row_of
+from repro.verbs.options import Checkpoints, Device, ProfileName, Seed, Threads, row_of
 
 app = typer.Typer()
 
@@ -34,7 +34,7 @@ def train(
     work: Annotated[Path, typer.Option("--work", help="folder for training state and logs")],
     profile: ProfileName = "mini",
     student: Annotated[str, typer.Option(help="row of students.csv (stage student)")] = "diagonal",
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "cpu",
     threads: Threads = 0,
     max_seconds: Annotated[float | None, typer.Option(help="stop with a checkpoint after this long")] = None,

@@ -13,6 +13,7 @@ from repro.generation.film import Cue, cue_of_chunk, film, frames_for, read_cues
 from repro.generation.studio import open_world
 from repro.reporting.records import code_hash
 from repro.verbs import generation
+from repro.verbs.options import student_run
 
 CHECKPOINTS = ROOT / "results" / "published" / "mini" / "checkpoints"
 MINI = load_profile("mini")
@@ -56,6 +57,8 @@ def test_a_prompt_holds_from_the_first_chunk_shown_after_its_time():
         ("0,a\nsoon,b", "line 2: 'soon' is no time"),
         ("0,a\n1,", "line 2: no prompt"),
         ("0,a\n2,b\n1,c", "line 3: 1 s must come after"),
+        ("nan,a", "line 1: 'nan' is no time"),
+        ("0,a\ninf,b", "line 2: 'inf' is no time"),
         ("1,a", "first line must begin at 0"),
         ("", "first line must begin at 0"),
     ],
@@ -64,6 +67,24 @@ def test_bad_prompts_are_refused_by_line(tmp_path, text, message):
     (tmp_path / "cues").write_text(text)
     with pytest.raises(ReproError, match=message):
         read_cues(tmp_path / "cues")
+
+
+def test_prompts_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "cues").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ReproError, match="no text in UTF-8"):
+        read_cues(tmp_path / "cues")
+
+
+@pytest.mark.parametrize("seconds", [0.0, -3.0, float("nan"), float("inf")])
+def test_no_length_is_refused(seconds):
+    with pytest.raises(ReproError, match=f"cannot last {seconds:g} seconds"):
+        frames_for(MINI.geometry, seconds)
+
+
+@pytest.mark.parametrize("run", ["real", "wan2_1", "magi_1"])
+def test_only_students_that_roll_out_make_clips_by_the_chunk(run):
+    with pytest.raises(ReproError, match=f"run '{run}' .* does not roll out a student"):
+        student_run(run)
 
 
 def test_captions_keep_their_commas(tmp_path):

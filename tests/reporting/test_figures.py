@@ -46,7 +46,7 @@ def test_film_strip_holds_the_frames(built, tmp_path):
 
 
 def test_frames_missing_broken_or_of_other_prompts_are_refused(built, tmp_path):
-    with pytest.raises(ReproError, match=r"self_x/frames\.npz are missing"):
+    with pytest.raises(ReproError, match=r"self_x/frames\.npz is missing"):
         figures.film_strip(tmp_path, ["self_x"])
     for run, caption in (("a", "one"), ("b", "two")):
         (tmp_path / run).mkdir()

@@ -90,7 +90,7 @@ def test_what_is_missing_or_of_another_profile_is_named(folder):
     with pytest.raises(ReproError, match=r"'mini'.*'smoke'"):
         headroom.load(folder, "smoke")
     (folder / "real" / "draws.csv").unlink()
-    with pytest.raises(ReproError, match=r"real/draws.csv is missing.*repro headroom real"):
+    with pytest.raises(ReproError, match=r"real/draws.csv is missing.*snakemake --cores all headroom"):
         headroom.load(folder, "mini")
 
 
