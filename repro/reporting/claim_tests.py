@@ -74,7 +74,12 @@ class Published:
 def judge(
     published: Path, profile: str = "mini", config_dir: Path = CONFIG_DIR, evaluation: Evaluation | None = None
 ) -> list[Judged]:
-    """Every claim with its comparisons; p values of scores are Holm-adjusted over all of them."""
+    """Every claim with its comparisons; p values of scores are Holm-adjusted over all of them.
+
+    Raises ReproError where nothing was published.
+    """
+    if not (Path(published) / profile).is_dir():
+        raise ReproError(f"{published} has no folder {profile}: choose another with --published, or another --profile")
     found, sheet, claims = Published(published, profile), printed.load(config_dir), load(config_dir)
     settings = evaluation or load_profile(profile, config_dir).evaluation
     size = len(expected(claims))

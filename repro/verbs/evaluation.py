@@ -1,7 +1,7 @@
 """Verbs that sample and measure one run, one system, or the measures themselves."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -70,12 +70,12 @@ def preview(
     checkpoints: Checkpoints,
     out: Annotated[Path, typer.Option(help="contact sheet, .png; the scores go beside it as .json")],
     profile: ProfileName = "mini",
-    count: Annotated[int, typer.Option(help="held-out prompts")] = 16,
-    steps: Annotated[int, typer.Option(help="Euler steps of the teacher; 0 takes the profile's")] = 0,
+    count: Annotated[int, typer.Option(min=2, help="held-out prompts")] = 16,
+    steps: Annotated[int, typer.Option(min=0, help="Euler steps of the teacher; 0 takes the profile's")] = 0,
     run: Annotated[str, typer.Option(help="row of runs.csv that a causal checkpoint generates by")] = (
         "diagonal_4322222"
     ),
-    decoder: Annotated[str, typer.Option(help="tiny or full")] = "tiny",
+    decoder: Annotated[Literal["tiny", "full"], typer.Option(help="which decoder")] = "tiny",
     device: Device = "cpu",
     threads: Threads = 0,
 ):

@@ -85,7 +85,7 @@ def generate(
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0 shows the page to the whole network")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
     run: RunName = "diagonal_4322222",
     profile: ProfileName = "mini",
     checkpoints: Shipped = SHIPPED,

@@ -217,3 +217,8 @@ def test_published_claims_are_those_of_the_sheet():
     sheet = claims.load()
     assert list(published["claim"]) == [c.claim for c in sheet], "run snakemake claims"
     assert list(published["statement"]) == [c.statement for c in sheet]
+
+
+def test_a_folder_where_nothing_was_published_is_refused(tmp_path):
+    with pytest.raises(ReproError, match="has no folder mini"):
+        claim_tests.judge(tmp_path)
