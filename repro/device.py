@@ -1,6 +1,7 @@
 """The device that a verb works on: there at all, and, in a workflow, a card that no more jobs have than may."""
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -57,8 +58,12 @@ def prepare(threads: int, device: str) -> None:
     """Settings that all verbs share. Raises ReproError where PyTorch sees no such device."""
     import torch
 
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise ReproError(f"--device {device}: give cpu, cuda, or a card such as cuda:0")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ReproError(f"--device {device}: PyTorch sees no GPU here; use --device cpu")
+    if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
+        raise ReproError(f"--device {device}: PyTorch sees {torch.cuda.device_count()} GPUs here, counted from 0")
     # Processes of torchrun find their cards as they join its group.
     if device == "cuda" and PER_CARD in os.environ and "LOCAL_RANK" not in os.environ:
         torch.cuda.set_device(card())

@@ -37,7 +37,12 @@ def write_prompts(profile: Profile, checkpoints: Path, out: Path) -> None:
 
 
 def read_prompts(path: Path) -> tuple[torch.Tensor, list[str]]:
+    """Encoded text and captions. Raises ReproError for a file that the verb `prompts` did not make."""
+    if not Path(path).is_file():
+        raise ReproError(f"prompts {path} are missing: make them with the verb `prompts`")
     tensors, metadata = weights.load(path)
+    if "text" not in tensors or "captions" not in metadata:
+        raise ReproError(f"{path} holds no encoded prompts: make them with the verb `prompts`")
     return tensors["text"].clone(), metadata["captions"]
 
 

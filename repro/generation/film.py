@@ -20,6 +20,9 @@ from repro.generation.studio import Studio
 from repro.geometry import Geometry
 from repro.reporting.records import code_hash
 
+LONGEST = 3600
+"""Seconds of a video."""
+
 
 class Cue(NamedTuple):
     """A prompt, and the second from which it holds."""
@@ -31,7 +34,7 @@ class Cue(NamedTuple):
 def read_cues(path: Path) -> list[Cue]:
     """Lines `second,prompt`; the first begins at 0 and seconds grow. Raises ReproError naming the line."""
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise ReproError(f"prompts {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -63,8 +66,9 @@ def frames_for(geometry: Geometry, seconds: float) -> int:
     """Video frames of the fewest whole chunks that last at least `seconds`. Raises ReproError where there are none."""
     if not (math.isfinite(seconds) and seconds > 0):
         raise ReproError(f"a video cannot last {seconds:g} seconds; give its length, such as 20")
-    chunk = geometry.chunk_frames
-    chunks = 1
+    if seconds > LONGEST:
+        raise ReproError(f"a video of {seconds:g} seconds is too long; give at most {LONGEST}")
+    chunk, chunks = geometry.chunk_frames, 1
     while geometry.video_frames(0, chunks * chunk) < seconds * geometry.fps:
         chunks += 1
     return geometry.video_frames(0, chunks * chunk)

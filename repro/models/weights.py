@@ -102,11 +102,15 @@ def load(path: Path, *, verify: bool = True) -> tuple[dict[str, torch.Tensor], d
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = json.loads((handle.metadata() or {}).get("repro", "{}"))
-            return {name: handle.get_tensor(name) for name in handle.keys()}, metadata  # noqa: SIM118
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ReproError(
             f"checkpoint {path} is not a whole safetensors file ({error}): truncated? Restore it or train it again"
         ) from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ReproError(f"checkpoint {path}: {name} holds NaN or infinity. Restore it or train it again")
+    return tensors, metadata
 
 
 def require_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], where: str, remedy: str) -> None:

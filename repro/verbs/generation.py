@@ -68,7 +68,7 @@ def generate(
     """Make a video from a prompt, written chunk by chunk."""
     from repro.generation.film import Cue, film, frames_for, read_cues
 
-    if bool(prompt) == (prompts is not None):
+    if bool(prompt.strip()) == (prompts is not None):
         raise ReproError("give one prompt, such as 'a small red star moves left over stripes', or --prompts FILE")
     _torch(threads, device)
     cues = read_cues(prompts) if prompts else [Cue(0.0, prompt)]

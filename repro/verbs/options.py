@@ -20,7 +20,7 @@ Prompts = Annotated[Path, typer.Option("--prompts", help="encoded prompts, made 
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda")]
 
 
-Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 leaves PyTorch's choice")]
+Threads = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 leaves PyTorch's choice")]
 
 
 Evaluation = Annotated[

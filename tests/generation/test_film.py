@@ -5,12 +5,16 @@ import json
 import av
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from repro.config import ROOT, load_profile, load_runs
+from repro.device import prepare
 from repro.errors import ReproError
+from repro.evaluation.sampling import read_prompts
 from repro.generation.film import Cue, cue_of_chunk, film, frames_for, read_cues
 from repro.generation.studio import open_world
+from repro.models import weights
 from repro.reporting.records import code_hash
 from repro.verbs import generation
 from repro.verbs.options import student_run
@@ -79,6 +83,28 @@ def test_prompts_that_are_no_text_are_refused(tmp_path):
 def test_no_length_is_refused(seconds):
     with pytest.raises(ReproError, match=f"cannot last {seconds:g} seconds"):
         frames_for(MINI.geometry, seconds)
+
+
+def test_a_length_of_days_is_refused_at_once():
+    with pytest.raises(ReproError, match="give at most 3600"):
+        frames_for(MINI.geometry, 1e9)
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:x", "cuda:99"])
+def test_a_device_that_is_none_is_refused(device):
+    with pytest.raises(ReproError, match=f"--device {device}"):
+        prepare(1, device)
+
+
+def test_weights_that_are_no_numbers_and_files_that_are_no_prompts_are_refused(tmp_path):
+    path = tmp_path / "judge.safetensors"
+    weights.save(path, {"kept": torch.ones(2), "lost": torch.tensor([1.0, float("nan")])}, {})
+    with pytest.raises(ReproError, match=r"judge\.safetensors: lost holds NaN"):
+        weights.load(path)
+    with pytest.raises(ReproError, match="holds no encoded prompts"):
+        read_prompts(CHECKPOINTS / "judge.safetensors")
+    with pytest.raises(ReproError, match="are missing: make them with the verb `prompts`"):
+        read_prompts(tmp_path / "prompts.safetensors")
 
 
 @pytest.mark.parametrize("run", ["real", "wan2_1", "magi_1"])

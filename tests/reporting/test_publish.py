@@ -35,7 +35,7 @@ def test_a_missing_part_is_named_and_nothing_copied(results, tmp_path):
 
 def test_a_file_too_large_is_named_and_nothing_copied(results, tmp_path):
     (results / "figures" / "a.png").write_bytes(bytes(publish.MAX_BYTES + 1))
-    with pytest.raises(ReproError, match=r"a\.png has 2000001 bytes"):
+    with pytest.raises(ReproError, match=r"a\.png has 3000001 bytes"):
         publish.publish(results, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
