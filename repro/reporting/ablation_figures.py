@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from repro.config import REAL
 from repro.reporting.ablations import MOTION
 from repro.reporting.figures import panels
 
@@ -16,8 +17,10 @@ def motion(table: pd.DataFrame) -> Figure:
     bars = np.stack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(min=0)
     axis.errorbar(rows["value"], rows.index, xerr=bars, fmt="o", color="#0072B2", capsize=3)
     axis.axvline(100, color="black", linewidth=1)
-    counts = [f"{n} seed{'s' * (n > 1)}" for n in rows["seeds"]]
-    axis.set_yticks(rows.index, [f"{r.replace('_', ' ')}, {n}" for r, n in zip(rows["row"], counts, strict=True)])
+    counts = [
+        "" if r == REAL else f", {n} seed{'s' * (n > 1)}" for r, n in zip(rows["row"], rows["seeds"], strict=True)
+    ]
+    axis.set_yticks(rows.index, [f"{r.replace('_', ' ')}{n}" for r, n in zip(rows["row"], counts, strict=True)])
     axis.invert_yaxis()
     axis.set(xlabel="mean flow speed, percent of the real clips'")
     figure.suptitle(f"Motion: profile {table['profile'].iloc[0]}, {table['prompts'].iloc[0]} prompts")

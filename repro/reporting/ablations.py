@@ -331,6 +331,7 @@ def common_notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> l
     """What any table of these needs beside it."""
     how, counts = reading(profile.name), pairs["verdict"].value_counts()
     told = ", ".join(f"{counts.get(v, 0)} {v}" for v in ("reproduced", "contradicted", "unresolved"))
+    weight = profile.dmd_fit.reg_weight
     return [
         f"{how[0].upper()}{how[1:]}.",
         f"{measured.prompts} held-out prompts, the same prompts and noise in every row; evaluated on "
@@ -342,6 +343,7 @@ def common_notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> l
         "resolved difference decides), where both rows have several training seeds; p values Holm-adjusted over these "
         f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing. "
         "Where claims.md judges the same over more comparisons, its verdict counts.",
+        f"The weight of the regression loss is {weight:g} in the training of every student whose row names none.",
     ]
 
 

@@ -164,7 +164,7 @@ def build(folder: Path, profile: str, out: Path) -> None:
     pairs, stem = compared(long), Path(out) / "tables" / NAME
     sections = (drift_section(long), *pair_sections(pairs), pace_section(long))
     render.write(Document(sections, notes(long, profile)), stem)
-    stamp = {"profile": profile, "device": long.measured[0].device}
+    stamp = {"profile": profile, "device": student_record(long).device}
     render.write_csv(long.drift.assign(verdict=long.drift.apply(trend_of, axis=1), **stamp), stem)
     render.write_csv(pairs.assign(**stamp), stem.with_name(f"{NAME}_pairs"))
 
@@ -236,13 +236,18 @@ def pace_section(long: Long) -> Section:
     return Section(f"{NAME}-pace", caption, tuple(("", x) for x in labels), tuple(rows))
 
 
+def student_record(long: Long) -> records.Record:
+    """One that is of a student: real clips may have been read elsewhere."""
+    return next(r for r in long.measured if r.run_id != REAL)
+
+
 def notes(long: Long, profile: str) -> tuple[str, ...]:
-    student = next(r for r in long.measured if r.run_id != REAL)
     clock = next(iter(long.clocked.values()))
     text = reading(profile)
     lines = [
         f"{text[0].upper()}{text[1:]}.",
-        f"Scored segment by segment, each as long as the videos of training; evaluated on {student.device}.",
+        f"Scored segment by segment, each as long as the videos of training; evaluated on "
+        f"{student_record(long).device}.",
         "Change per minute: slope of a least-squares line through the segments, [95% bootstrap interval over prompts "
         "within training seeds; with one training seed over prompts alone, the training itself is then not repeated]; "
         f"rises or falls where p, Holm-adjusted over {long.drift['p_holm'].notna().sum()} slopes of systems with "
@@ -255,6 +260,8 @@ def notes(long: Long, profile: str) -> tuple[str, ...]:
         "Theil–Sen slope [95% interval] relative to the median; memory: what PyTorch has given out on a GPU, of the "
         "whole process elsewhere. One run a system, whose chunks are not independent: these intervals leave out how "
         "much runs differ, and decide nothing.",
+        "Where claims.md judges the same, its verdict counts: it has its own number of comparisons, and a margin where "
+        "one was fixed before the scores were seen.",
     ]
     if long.absent:
         lines.append(f"Not measured, for want of a checkpoint: {', '.join(long.absent)}.")
@@ -270,8 +277,10 @@ def drifts(long: Long, roll: float) -> str:
         moving = [
             f"{r.measure.replace('_', ' ')} {r.verdict}" for r in mine.itertuples() if r.verdict in ("rises", "falls")
         ]
-        parts.append(f"{system}: {', '.join(moving) or 'no drift resolved'}")
-    return f"Over {roll:g} s (n = {rows['n'].min()} videos a system): " + "; ".join(parts) + "."
+        once = ONE_SEED in set(mine["verdict"])
+        parts.append(f"{system}: {', '.join(moving) or (ONE_SEED if once else 'no drift resolved')}")
+    videos = " to ".join(f"{n:.0f}" for n in sorted({rows["n"].min(), rows["n"].max()}))
+    return f"Over {roll:g} s (n = {videos} videos a system): " + "; ".join(parts) + "."
 
 
 def cyclic(pairs: pd.DataFrame) -> str:

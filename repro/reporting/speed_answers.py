@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from repro.reporting.speed import UNTRAINED
+
 TARGETS = {"throughput_fps": 100.0, "in_flight_latency_s": 0.125, "first_frame_latency_s": 0.17, "memory_gb": 9.0}
 """What bf16 was to reach on one H100: at least the first, at most the others."""
 FP8_TARGET_FPS = 130.0
@@ -60,7 +62,4 @@ def numerics(table: pd.DataFrame) -> str:
         for engine, row in by.iterrows()
         if engine != "eager"
     ]
-    return (
-        "\n".join(lines)
-        + "\nUntrained blocks add little to the residual stream: trained weights may show larger errors."
-    )
+    return "\n".join([*lines, UNTRAINED])
