@@ -13,7 +13,8 @@
 # %% [markdown]
 # # Which schedule is best?
 # The paper compares thirteen schedules by hand and concludes that the steps should fall from chunk to chunk. Here all
-# schedules up to a number of steps are searched by successive halving, and the finalists compared on other prompts.
+# schedules up to a number of steps are searched: what steps are worth in which chunk, measured on random schedules,
+# predicts the best; these are scored by successive halving, and the finalists compared on other prompts.
 # This notebook reads what `python -m repro search` and `search-table` wrote and draws it; it measures nothing.
 
 # %%
@@ -41,7 +42,7 @@ display(Image(figures.save(draw.front(found), drawn / "search_front.png")))
 print(search.answer_front(found))
 
 # %% [markdown]
-# ## Is a schedule that never rises the best? Where is a step worth most?
+# ## Is a schedule that never rises the best? Where are steps worth most?
 
 # %%
 display(Image(figures.save(draw.shape(found), drawn / "search_shape.png")))

@@ -10,6 +10,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from repro.config.base import CONFIG_DIR, Section, explain
@@ -170,26 +171,31 @@ class Rung(Section):
     """The best so many of each kind (monotone or not) at each number of forwards."""
 
 
+class Probes(Rung):
+    """Schedules drawn at random and scored on the same prompts: their steps' effects predict every schedule's score."""
+
+    schedules: PositiveInt
+
+
 class Search(Section):
-    """Every schedule of `max_steps` steps in all, or `candidates` drawn from them, scored rung by rung."""
+    """Every schedule of at most `max_steps` steps in all: predicted from `probes`, the best scored rung by rung."""
 
     choices: tuple[PositiveInt, ...] = (1, 2, 3, 4, 5)
     max_steps: PositiveInt = 28
-    candidates: PositiveInt | None = None
-    probes: PositiveInt
-    """Schedules drawn at random and scored on all the rungs' prompts: what a step is worth, chunk by chunk."""
+    probes: Probes
     rungs: tuple[Rung, ...]
+    """On other prompts than the probes."""
     prompts: PositiveInt
     """Fresh prompts on which the finalists are compared."""
     timing: Timing
 
-    @field_validator("rungs")
-    @classmethod
-    def _halving(cls, rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
-        prompts, kept = [r.prompts for r in rungs], [r.keep for r in rungs]
-        if not rungs or sorted(set(prompts)) != prompts or sorted(kept, reverse=True) != kept:
+    @model_validator(mode="after")
+    def _halving(self) -> "Search":
+        prompts = [r.prompts for r in self.rungs]
+        kept = [self.probes.keep, *(r.keep for r in self.rungs)]
+        if not prompts or sorted(set(prompts)) != prompts or sorted(kept, reverse=True) != kept:
             raise ValueError("one rung at least, each with more prompts than the one before it and no more schedules")
-        return rungs
+        return self
 
 
 class Windows(Roll):

@@ -1,4 +1,8 @@
-"""Which schedule is best? All of them up to a number of steps, scored by successive halving over prompts.
+"""Which schedule is best? All of them up to a number of steps, by successive halving over prompts.
+
+Prompts differ more than schedules do, and a prompt has its own favourites, so that one prompt each would choose the
+favourites of that prompt. Instead some schedules, drawn at random, are scored on many prompts; the effects of their
+steps predict the score of every schedule; the best predicted go through the rungs, on other prompts.
 
 Selection looks at captions of the split `heldout`, the verdicts rest on those of the split `prompts`: who was
 chosen for its luck on the first does not keep it on the second.
@@ -20,9 +24,9 @@ import pandas as pd
 import torch
 from rich.progress import Progress
 
-from repro.config import Profile, Run, Search
+from repro.config import Profile, Run
 from repro.errors import ReproError
-from repro.evaluation import metrics, timing
+from repro.evaluation import metrics, step_effects, timing
 from repro.evaluation.long_video import write_csv
 from repro.evaluation.quality import interval, load_judge
 from repro.evaluation.sampling import load_decoder
@@ -158,41 +162,28 @@ def weights_of(run: Run, profile: Profile, checkpoints: Path) -> dict[str, str]:
     return weights.hashes(checkpoints, names)
 
 
-def candidates(search: Search, chunks: int, seed: int) -> tuple[list[str], list[str]]:
-    """Schedules of the first rung, and the probes among them; the paper's, where they fit, are always there."""
-    everything = enumerate_schedules(search.choices, chunks, search.max_steps)
-    rng = np.random.default_rng(seed)
-    probes = [everything[i] for i in sorted(rng.choice(len(everything), search.probes, replace=False))]
-    if search.candidates is None:
-        return everything, probes
-    drawn = [everything[i] for i in rng.choice(len(everything), search.candidates, replace=False)]
-    # Few of all are monotone: a small draw takes as many of either kind.
-    monotone = [s for s in everything if is_monotone(s)]
-    drawn[: search.candidates // 2] = rng.choice(monotone, min(len(monotone), search.candidates // 2), replace=False)
-    allowed = set(everything)
-    return sorted({*map(str, drawn), *probes, *(s for s in paper_schedules(chunks) if s in allowed)}), probes
-
-
 def screen(
     profile: Profile, run: Run, checkpoints: Path, parts: Path, device
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str], int]:
-    """Successive halving: (every schedule with its last score, the probes' scores, finalists, clips made)."""
-    search, chunks = profile.studies.search, profile.geometry.chunks
-    first, probes = candidates(search, chunks, profile.evaluation.seed)
-    table, seed = describe(first, run), profile.evaluation.student_seeds[0]
+    """(Every schedule with its predicted and its last measured score, the probes' scores, finalists, clips made)."""
+    search, seed = profile.studies.search, profile.evaluation.student_seeds[0]
+    everything = enumerate_schedules(search.choices, profile.geometry.chunks, search.max_steps)
+    rng = np.random.default_rng(profile.evaluation.seed)
+    drawn = rng.choice(len(everything), min(search.probes.schedules, len(everything)), replace=False)
+    first = search.probes.prompts
+    scorer = Scorer(profile, run, "heldout", first + search.rungs[-1].prompts, checkpoints, parts, device)
+    probed = scorer([everything[i] for i in sorted(drawn)], range(first), seed, "probes")
+    table = describe(everything, run)
+    table["predicted"] = step_effects.fit(probed).predict(everything)
     table["prompts"], table["score"] = 0, np.nan
-    scorer = Scorer(profile, run, "heldout", search.rungs[-1].prompts, checkpoints, parts, device)
-    alive, seen, done = first, [], 0
+    alive, seen, done = survivors(table, table.set_index("schedule")["predicted"], search.probes.keep), [], 0
     for number, rung in enumerate(search.rungs):
-        scored = scorer([*{*alive, *probes}], range(done, rung.prompts), seed, f"rung {number + 1}")
-        seen.append(scored)
-        means = pd.concat(seen).groupby("schedule")["total"].mean()
-        scores = means[sorted({*alive, *probes})]
-        places = table["schedule"].isin(scores.index)
+        seen.append(scorer(alive, range(first + done, first + rung.prompts), seed, f"rung {number + 1}"))
+        scores = pd.concat(seen).groupby("schedule")["total"].mean()[alive]
+        places = table["schedule"].isin(alive)
         table.loc[places, "score"], table.loc[places, "prompts"] = table["schedule"].map(scores), rung.prompts
-        alive, done = survivors(table, scores[sorted(alive)], rung.keep), rung.prompts
-    probed = pd.concat(seen)
-    return table, probed[probed["schedule"].isin(probes)], alive, scorer.clips
+        alive, done = survivors(table, scores, rung.keep), rung.prompts
+    return table, probed, alive, scorer.clips
 
 
 def finals(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from repro.errors import ReproError
+from repro.evaluation import step_effects
 from repro.evaluation.search import is_monotone, paper_schedules
 from repro.evaluation.statistics import cluster_counts, holm, interval_of, two_sided_p, verdict
 from repro.reporting import records, render, stored
@@ -20,7 +21,7 @@ from repro.reporting.render import Document, Section, signed, significant, with_
 
 NAME = "search"
 COLUMNS = {
-    "screened": ("schedule", "forwards", "finalist"),
+    "screened": ("schedule", "forwards", "predicted", "finalist"),
     "probes": ("schedule", "prompt", "total"),
     "scores": ("schedule", "seed", "prompt", "total"),
 }
@@ -153,19 +154,19 @@ def kind_verdict(rows: pd.DataFrame, mean: float, draws: np.ndarray) -> str:
 
 
 def worth(found: Search) -> pd.DataFrame:
-    """What one more step in a chunk adds to Total: least squares over random schedules, prompt by prompt.
+    """What each number of steps in each chunk adds to Total, by least squares over the probes.
 
-    Every probe was scored on every prompt, so that the prompts' slopes are resampled whole.
+    Every probe was scored on every prompt, so that the prompts' effects are resampled whole.
     """
-    wide = found.probes.pivot(index="schedule", columns="prompt", values="total")
-    steps = np.array([[int(d) for d in s] for s in wide.index], float)
-    design = np.column_stack([np.ones(len(steps)), steps])
-    slopes = np.linalg.lstsq(design, wide.to_numpy(), rcond=None)[0][1:]
-    counts = cluster_counts(np.zeros(slopes.shape[1]), RESAMPLES, np.random.default_rng(0))
-    draws = counts @ slopes.T / counts.sum(1, keepdims=True)
-    rows = [(k + 1, slopes[k].mean(), *interval_of(draws[:, k]), two_sided_p(draws[:, k])) for k in range(len(slopes))]
-    table = pd.DataFrame(rows, columns=["chunk", "worth", "low", "high", "p"])
-    return table.assign(p_holm=holm(table["p"]), schedules=len(wide), prompts=slopes.shape[1])
+    fitted = step_effects.fit(found.probes)
+    chunks, choices, prompts = fitted.effects_KCP.shape
+    effects = fitted.effects_KCP.reshape(-1, prompts)
+    counts = cluster_counts(np.zeros(prompts), RESAMPLES, np.random.default_rng(0))
+    draws = counts @ effects.T / counts.sum(1, keepdims=True)
+    table = pd.DataFrame({"chunk": np.repeat(range(1, chunks + 1), choices), "steps": fitted.choices * chunks})
+    table["worth"] = effects.mean(1)
+    table["low"], table["high"] = np.array([interval_of(d) for d in draws.T]).T
+    return table.assign(schedules=found.probes["schedule"].nunique(), prompts=prompts)
 
 
 def build(folder: Path, profile: str, out: Path) -> None:
@@ -226,25 +227,29 @@ def kind_section(found: Search) -> Section:
 
 def worth_section(found: Search) -> Section:
     table = worth(found)
-    rows = tuple(
-        (f"{r.chunk}", with_range(100 * r.worth, 100 * r.low, 100 * r.high, signed), f"{r.p_holm:.3f}")
-        for r in table.itertuples()
-    )
-    caption = f"What one more step adds to Total, points: {table['schedules'][0]} random schedules, "
-    caption += f"{table['prompts'][0]} prompts"
-    return Section(f"{NAME}-worth", caption, tuple(("", x) for x in ("Chunk", "Worth", "p (Holm)")), rows)
+    cells = {
+        (r.chunk, r.steps): with_range(100 * r.worth, 100 * r.low, 100 * r.high, signed) for r in table.itertuples()
+    }
+    steps = sorted(table["steps"].unique())
+    rows = tuple((f"{k}", *(cells[k, c] for c in steps)) for k in sorted(table["chunk"].unique()))
+    caption = f"What a chunk's steps add to Total, points: {table['schedules'][0]} random schedules, "
+    caption += f"{table['prompts'][0]} prompts, one training seed"
+    return Section(f"{NAME}-worth", caption, (("", "Chunk"), *(("Steps", f"{c}") for c in steps)), rows)
 
 
 def notes(found: Search, profile: str) -> tuple[str, ...]:
     looked = {r.metric: r for r in found.records if r.run_id == "search"}
     first, text = found.records[0], reading(profile)
     schedules, prompts = found.screened, len(found.seeds_N) // len(first.seeds)
+    drawn, seen = found.probes["schedule"].nunique(), found.probes["prompt"].nunique()
     return (
         f"{text[0].upper()}{text[1:]}.",
         f"Screened: {len(schedules)} schedules ({int(schedules['monotone'].sum())} of them monotone: no chunk has more "
-        f"steps than the one before it) in {looked['screening_clips'].value:.0f} clips, one training seed, "
-        f"{schedules['prompts'].min()} to {schedules['prompts'].max()} prompts each; the best of each kind at each "
-        "number of forwards went on.",
+        f"steps than the one before it), one training seed, {looked['screening_clips'].value:.0f} clips.",
+        f"What steps are worth in {drawn} random schedules on {seen} prompts predicts the rest (it explains "
+        f"{explained_text(found)} of the variance between those schedules' means, each left out in turn). The "
+        f"{(schedules['prompts'] > 0).sum()} best predicted of each kind at each number of forwards were made on up to "
+        f"{schedules['prompts'].max()} other prompts, and the best of each went on.",
         f"Compared: {len(found.finalists)} finalists, the paper's schedules included, on {prompts} other prompts, "
         f"training seeds {', '.join(map(str, first.seeds))}; mean [95% bootstrap interval over prompts within seeds]; "
         f"on {first.device}.",
@@ -284,9 +289,16 @@ def answer_kinds(found: Search) -> str:
     )
 
 
+def explained_text(found: Search) -> str:
+    share = step_effects.explained(found.probes)
+    return "an unknown share" if np.isnan(share) else f"{100 * share:.0f}%"
+
+
 def answer_worth(found: Search) -> str:
-    """Where is a step worth most?"""
-    table = worth(found)
-    best = table.iloc[table["worth"].argmax()]
-    told = ", ".join(signed(100 * w) for w in table["worth"])
-    return f"One more step is worth, chunk by chunk, {told} points of Total; most in chunk {best['chunk']:.0f}."
+    """Where does the number of steps matter most?"""
+    best = worth(found).sort_values("worth").groupby("chunk")
+    steps, gain = best["steps"].last(), best["worth"].last() - best["worth"].first()
+    return (
+        f"Best number of steps, chunk by chunk: {''.join(map(str, steps))}; between the best and the worst lie "
+        f"{', '.join(significant(100 * g) for g in gain)} points of Total, most in chunk {gain.idxmax()}."
+    )

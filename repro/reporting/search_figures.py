@@ -53,7 +53,7 @@ def front(found: Search) -> Figure:
 
 
 def shape(found: Search) -> Figure:
-    """Left: best monotone less best other schedule. Right: what one more step is worth in each chunk."""
+    """Left: best monotone less best other schedule. Right: what each number of steps is worth in each chunk."""
     figure, axes = panels(1, 2, (12, 4))
     left, right = axes[0]
     told, (mean, draws) = kinds(found)
@@ -68,12 +68,18 @@ def shape(found: Search) -> Figure:
     left.set(xlabel="forwards", ylabel="monotone − other, points of Total")
     left.legend(fontsize=8)
     table = worth(found)
-    bars = np.stack([table["worth"] - table["low"], table["high"] - table["worth"]]).clip(min=0)
-    right.bar(table["chunk"], 100 * table["worth"], yerr=100 * bars, color="#56B4E9", capsize=3)
+    for k, (steps, rows) in enumerate(table.groupby("steps")):
+        bars = np.stack([rows["worth"] - rows["low"], rows["high"] - rows["worth"]]).clip(min=0)
+        aside = 0.12 * (k - (table["steps"].nunique() - 1) / 2)
+        right.errorbar(
+            rows["chunk"] + aside, 100 * rows["worth"], yerr=100 * bars, fmt="o", color=f"C{k}", markersize=4,
+            elinewidth=0.8, label=f"{steps}",
+        )  # fmt: skip
     right.axhline(0, color="black", linewidth=1)
     right.set(
-        xlabel="chunk", ylabel="one more step, points of Total",
+        xlabel="chunk", ylabel="effect of its steps, points of Total",
         title=f"{table['schedules'][0]} random schedules, {table['prompts'][0]} prompts, one training seed",
     )  # fmt: skip
     right.title.set_fontsize(9)
+    right.legend(title="steps", fontsize=8, ncols=2)
     return figure

@@ -44,7 +44,7 @@ def search_table(
     out: Annotated[Path, typer.Option(help="folder for tables/search.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
-    """The finalists and their front, monotone schedules against others, and what a step is worth where."""
+    """The finalists and their front, monotone schedules against others, and what steps are worth where."""
     from repro.reporting.search import build
 
     build(search, profile, out)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from repro.config import Profile, Search
-from repro.evaluation import search
+from repro.evaluation import search, step_effects
 from repro.reporting import search as report
 from repro.reporting import search_figures
 
@@ -40,17 +40,10 @@ def test_the_best_of_each_kind_at_each_cost_survive(run):
     assert len(search.survivors(table, scores, 2)) == 5
 
 
-def test_a_small_draw_holds_the_paper_and_monotone_ones(smoke):
-    changes = {"choices": (1, 2, 3, 4, 5), "max_steps": 28, "candidates": 40, "probes": 5}
-    size = smoke.studies.search.model_copy(update=changes)
-    first, probes = search.candidates(size, 7, seed=0)
-    assert set(search.paper_schedules(7)) <= set(first) and set(probes) <= set(first) and len(probes) == 5
-    assert sum(map(search.is_monotone, first)) >= 20
-    assert search.candidates(size, 7, seed=0) == (first, probes)
-
-
 def test_rungs_must_halve(smoke):
     given = smoke.studies.search.model_dump()
+    with pytest.raises(ValueError, match="no more schedules"):
+        Search(**given | {"rungs": [{"prompts": 2, "keep": given["probes"]["keep"] + 1}]})
     with pytest.raises(ValueError, match="each with more prompts than the one before"):
         Search(**given | {"rungs": [{"prompts": 2, "keep": 1}, {"prompts": 2, "keep": 1}]})
 
@@ -100,15 +93,44 @@ def test_one_better_other_schedule_contradicts_the_claim(others, verdict):
     assert report.kind_verdict(rows, mean, draws) == verdict
 
 
-def test_the_worth_of_a_step_is_found_where_it_was_put():
+def probed(effect, schedules=80, prompts=12):
+    """Random schedules whose Total is 0.5, something of the prompt's own, and `effect` of the steps and the prompt."""
     rng = np.random.default_rng(0)
-    rows = []
-    for _ in range(60):
-        schedule = "".join(map(str, rng.integers(1, 6, 7)))
-        rows += [(schedule, p, 0.5 + 0.1 * p + 0.02 * int(schedule[0]) - 0.01 * int(schedule[6])) for p in range(12)]
-    probes = pd.DataFrame(rows, columns=["schedule", "prompt", "total"]).drop_duplicates(["schedule", "prompt"])
-    table = report.worth(report.Search(None, None, None, None, probes, ()))
-    assert table["worth"].to_numpy() == pytest.approx([0.02, 0, 0, 0, 0, 0, -0.01], abs=1e-9)
+    names = sorted({"".join(map(str, rng.integers(1, 6, 7))) for _ in range(schedules)})
+    rows = [(s, p, 0.5 + 0.1 * p + effect([int(d) for d in s], p)) for s in names for p in range(prompts)]
+    return pd.DataFrame(rows, columns=["schedule", "prompt", "total"])
+
+
+def test_what_steps_are_worth_is_found_where_it_was_put():
+    probes = probed(lambda steps, p: 0.02 * (steps[0] == 4) - 0.01 * steps[6])
+    table = report.worth(report.Search(None, None, None, None, probes, ())).set_index(["chunk", "steps"])["worth"]
+    assert table[1].to_numpy() == pytest.approx([-0.004, -0.004, -0.004, 0.016, -0.004], abs=1e-9)
+    assert table[7].to_numpy() == pytest.approx([0.02, 0.01, 0, -0.01, -0.02], abs=1e-9)
+    assert table[range(2, 7)].to_numpy() == pytest.approx(np.zeros(25), abs=1e-9)
+
+
+def test_the_effects_of_steps_predict_schedules_that_were_not_made():
+    probes = probed(lambda steps, p: 0.02 * (steps[0] == 4) - 0.01 * steps[6])
+    told = step_effects.fit(probes).predict(["4111111", "5111115"])
+    assert told == pytest.approx([0.5 + 0.55 + 0.02 - 0.01, 0.5 + 0.55 - 0.05], abs=1e-9)
+    assert step_effects.explained(probes) == pytest.approx(1)
+
+
+def test_favourites_of_one_prompt_are_not_taken_for_the_best():
+    """Prompt 0 prefers two steps in the first chunk, the other eleven four: what misled a search by one prompt."""
+    probes = probed(lambda steps, p: 0.05 * (steps[0] == (2 if p == 0 else 4)))
+    predict = step_effects.fit(probes).predict
+    assert np.argmax(predict([f"{c}222222" for c in range(1, 6)])) == 3
+    alone = step_effects.fit(probes[probes["prompt"] == 0]).predict
+    assert np.argmax(alone([f"{c}222222" for c in range(1, 6)])) == 1
+
+
+def test_effects_that_do_not_add_up_are_told_to_explain_little():
+    rng = np.random.default_rng(1)
+    noise = {}
+    probes = probed(lambda steps, p: noise.setdefault(tuple(steps), rng.normal()))
+    assert step_effects.explained(probes) < 0.2
+    assert np.isnan(step_effects.explained(probes[probes["schedule"].isin(sorted(probes["schedule"].unique())[:9])]))
 
 
 def test_a_search_stopped_goes_on_and_is_tabled(everything, smoke, run, tmp_path, monkeypatch):
@@ -136,7 +158,8 @@ def test_a_search_stopped_goes_on_and_is_tabled(everything, smoke, run, tmp_path
     after = {p.name: p.stat().st_mtime_ns for p in parts.iterdir()}
     assert after.items() >= kept.items() and len(after) == len(made) and swept == [parts]
     found = report.load(tmp_path / "search", "smoke")
-    assert len(found.screened) >= profile.studies.search.candidates
+    assert found.screened["finalist"].sum() < (found.screened["prompts"] > 0).sum() < len(found.screened)
+    assert found.screened["score"].notna().equals(found.screened["prompts"] > 0)
     assert {*search.paper_schedules(7)} <= {*found.finalists["schedule"]}
     assert found.values_FN.shape == (len(found.finalists), profile.studies.search.prompts)
     assert found.finalists["total"].to_numpy() == pytest.approx(found.values_FN.mean(1), abs=1e-4)
