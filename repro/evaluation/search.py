@@ -166,19 +166,26 @@ def screen(
     profile: Profile, run: Run, checkpoints: Path, parts: Path, device
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str], int]:
     """(Every schedule with its predicted and its last measured score, the probes' scores, finalists, clips made)."""
-    search, seed = profile.studies.search, profile.evaluation.student_seeds[0]
+    search, seeds = profile.studies.search, profile.evaluation.student_seeds
     everything = enumerate_schedules(search.choices, profile.geometry.chunks, search.max_steps)
     rng = np.random.default_rng(profile.evaluation.seed)
     drawn = rng.choice(len(everything), min(search.probes.schedules, len(everything)), replace=False)
     first = search.probes.prompts
     scorer = Scorer(profile, run, "heldout", first + search.rungs[-1].prompts, checkpoints, parts, device)
-    probed = scorer([everything[i] for i in sorted(drawn)], range(first), seed, "probes")
+
+    def score(schedules: Sequence[str], start: int, stop: int, label: str) -> pd.DataFrame:
+        """Of `stop - start` prompts, each with one training seed: seeds share the prompts."""
+        ends = np.linspace(start, stop, len(seeds) + 1).round().astype(int).tolist()
+        shares = [(seed, range(*part)) for seed, part in zip(seeds, pairwise(ends), strict=True)]
+        return pd.concat([scorer(schedules, share, seed, f"{label}, seed {seed}") for seed, share in shares if share])
+
+    probed = score([everything[i] for i in sorted(drawn)], 0, first, "probes")
     table = describe(everything, run)
     table["predicted"] = step_effects.fit(probed).predict(everything)
     table["prompts"], table["score"] = 0, np.nan
     alive, seen, done = survivors(table, table.set_index("schedule")["predicted"], search.probes.keep), [], 0
     for number, rung in enumerate(search.rungs):
-        seen.append(scorer(alive, range(first + done, first + rung.prompts), seed, f"rung {number + 1}"))
+        seen.append(score(alive, first + done, first + rung.prompts, f"rung {number + 1}"))
         scores = pd.concat(seen).groupby("schedule")["total"].mean()[alive]
         places = table["schedule"].isin(alive)
         table.loc[places, "score"], table.loc[places, "prompts"] = table["schedule"].map(scores), rung.prompts

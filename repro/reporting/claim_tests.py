@@ -275,5 +275,5 @@ def searched(claim: Claim, found: Published) -> list[Part]:
     else:
         rows, (mean, draws) = search.kinds(found.search)
         value, (low, high) = 100 * mean, (100 * x for x in search.interval_of(draws))
-        what, told = "best monotone − best other", search.kind_verdict(rows, mean, draws)
+        what, told = "best monotone − best other", search.kind_verdict(rows)
     return [Part(claim, what, value, low, high, "points", n, seeds, verdict=told if seeds > 1 else ONE_SEED)]

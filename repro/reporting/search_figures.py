@@ -78,7 +78,7 @@ def shape(found: Search) -> Figure:
     right.axhline(0, color="black", linewidth=1)
     right.set(
         xlabel="chunk", ylabel="effect of its steps, points of Total",
-        title=f"{table['schedules'][0]} random schedules, {table['prompts'][0]} prompts, one training seed",
+        title=f"{table['schedules'][0]} random schedules, {table['prompts'][0]} prompts",
     )  # fmt: skip
     right.title.set_fontsize(9)
     right.legend(title="steps", fontsize=8, ncols=2)

@@ -81,7 +81,9 @@ def test_the_schedule_of_the_paper_on_the_front(gain, verdict):
 
 def test_kinds_of_schedules_take_the_searchs_verdict(monkeypatch):
     made = SimpleNamespace(seeds_N=np.repeat(range(3), 4))
-    monkeypatch.setattr(search, "kinds", lambda found: (pd.DataFrame({"verdict": []}), (0.02, np.full(500, 0.02))))
+    monkeypatch.setattr(
+        search, "kinds", lambda found: (pd.DataFrame({"verdict": ["reproduced"]}), (0.02, np.full(500, 0.02)))
+    )
     (part,) = claim_tests.searched(claim(test="monotone"), published(found=made))
     assert part.verdict == REPRODUCED and part.value == pytest.approx(2.0)
     (part,) = claim_tests.searched(claim(test="monotone"), published())
