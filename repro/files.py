@@ -39,7 +39,7 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
     except (OSError, SafetensorError) as error:
         raise ReproError(
             f"cannot write {path}: {getattr(error, 'strerror', None) or error}. Make the folder writable, free some "
-            "space, or choose another results folder with --config results=PATH"
+            "space, or choose another folder"
         ) from error
     finally:
         if temporary is not None:
@@ -88,6 +88,14 @@ def locked(folder: Path) -> Iterator[None]:
         raise ReproError(f"another process is at work in {folder}: wait until it has ended, or stop it")
     with lock:
         yield
+
+
+def read_text(path: Path, remedy: str) -> str:
+    """A UTF-8 file's text. Raises ReproError, with the `remedy`, for one that is missing, forbidden or binary."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReproError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}): {remedy}") from error
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -90,7 +90,7 @@ def test_folder_that_cannot_be_written(cli, checkpoints, tmp_path):
     out = blocked / "prompts.safetensors"
     code, lines = cli("prompts", "--profile", "smoke", "--checkpoints", checkpoints, "--out", out)
     assert code == 2
-    assert len(lines) == 1 and str(out) in lines[0] and "--config results=PATH" in lines[0]
+    assert len(lines) == 1 and str(out) in lines[0] and "choose another folder" in lines[0]
     assert blocked.read_text() == "a file where the folder should be"
 
 

@@ -1,6 +1,7 @@
 """What every settings file shares: strict frozen models, sheets of rows, and errors that name the value."""
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic import (
 )
 
 from repro.errors import ReproError
+from repro.files import read_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG_DIR = ROOT / "config"
@@ -37,7 +39,8 @@ def load_rows(path: Path, model: type[Section], key: str) -> dict:
     if not path.is_file():
         raise ReproError(f"{path} is missing: restore it from the repository")
     rows = {}
-    with path.open(newline="") as handle:
+    text = read_text(path, "restore it from the repository")
+    with io.StringIO(text, newline="") as handle:
         for number, row in enumerate(csv.DictReader(handle), start=2):
             where = f"{path.name}, line {number}"
             row = {k: v for k, v in row.items() if v != ""}

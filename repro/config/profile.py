@@ -15,6 +15,7 @@ from pydantic import (
 
 from repro.config.base import CONFIG_DIR, Section, explain
 from repro.errors import ReproError
+from repro.files import read_text
 from repro.geometry import Geometry
 
 
@@ -272,7 +273,7 @@ def _read_yaml(name: str, config_dir: Path) -> dict:
         known = ", ".join(sorted(p.stem for p in Path(config_dir).glob("*.yaml")))
         raise ReproError(f"no profile {name!r}: {path} does not exist (profiles: {known})")
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.safe_load(read_text(path, "restore it from the repository"))
     except yaml.YAMLError as error:
         raise ReproError(f"{path.name} is not valid YAML: {error}") from error
     if not isinstance(data, dict):

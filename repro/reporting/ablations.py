@@ -93,9 +93,10 @@ def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG
     scores, rows, quality = {}, [], []
     for row, run in folders.items():
         folder = Path(runs_dir) / run.run_id
-        table = read_scores(folder / "scores.csv", ["seed", "prompt", *spec.measures])
+        table = read_scores(folder / "scores.csv", spec.measures)
         scores[row] = table.assign(**{m: table[m] / scale for m in spec.measures if m == MOTION})
-        found = {r.metric: r for r in records.read(folder / "quality.json")}
+        quality_path = folder / "quality.json"
+        found = records.Keyed({r.metric: r for r in records.read(quality_path)}, quality_path)
         quality += found.values()
         for metric in spec.measures:
             record, unit = found[metric], comparisons.PERCENT / (scale if metric == MOTION else 1)
@@ -124,7 +125,10 @@ def load_timings(spec: Spec, path: Path, profile: Profile) -> Timings:
         )
     one_value("profile", {(r.run_id, r.profile) for r in found} | {("asked for", profile.name)})
     one_value("device", {(r.run_id, r.device) for r in found})
-    return {row: {r.metric: r for r in found if r.run_id == row} for row in dict.fromkeys(r.run_id for r in found)}
+    return {
+        row: records.Keyed({r.metric: r for r in found if r.run_id == row}, f"{path}, row {row},")
+        for row in dict.fromkeys(r.run_id for r in found)
+    }
 
 
 def compare(

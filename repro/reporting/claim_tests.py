@@ -32,7 +32,7 @@ class Published:
         """A run's scores by clip; motion as a share of the real clips' mean."""
         if run not in self._scores:
             path = self.folder / self.profile / "runs" / run / "scores.csv"
-            self._scores[run] = read_scores(path, ["seed", "prompt"]) if path.is_file() else None
+            self._scores[run] = read_scores(path) if path.is_file() else None
         return self._scores[run]
 
     @cached_property
@@ -47,7 +47,7 @@ class Published:
         timed, turn by turn, may be divided."""
         if folder not in self._records:
             files = sorted((self.folder / folder).glob("*.json"))
-            self._records[folder] = [{(r.run_id, r.metric): r for r in records.read(f)} for f in files]
+            self._records[folder] = [records.keyed(records.read(f), f) for f in files]
         found = ([known.get((row, metric)) for row in rows] for known in self._records[folder])
         return next((mine for mine in found if None not in mine), None)
 

@@ -13,13 +13,14 @@ from repro.reporting.render import Document, Section, significant, with_range
 
 NAME = "table8"
 TITLES = {"full_vae": "Full VAE", "tiny_vae": "Tiny VAE"}
-Measured = dict[tuple[str, str], records.Record]
+Measured = records.Keyed
 
 
 def load(folder: Path, profile: str) -> Measured:
     """Records of `<folder>/codecs.json` by (decoder, metric). Raises ReproError for another profile's."""
-    rows = records.read_of(profile, Path(folder) / "codecs.json", NAME)
-    return {(r.run_id, r.metric): r for r in rows}
+    path = Path(folder) / "codecs.json"
+    rows = records.read_of(profile, path, NAME)
+    return records.keyed(rows, path)
 
 
 def build(folder: Path, profile: str, out: Path) -> None:

@@ -87,9 +87,10 @@ def read_measured(files: list[Path], profile: Profile) -> tuple[pd.DataFrame, li
     foreign = {r.profile for r in known} - {profile.name}
     if foreign:
         raise ReproError(f"measured iterations are of profile {', '.join(foreign)}, not {profile.name!r}")
-    by_row: dict[tuple[str, str], dict[str, float]] = {}
+    by_row: dict[tuple[str, str], records.Keyed] = {}
     for r in known:
-        row = by_row.setdefault((r.run_id, r.device), {"torch": r.versions["torch"]})
+        measured_at = records.Keyed({"torch": r.versions.get("torch", DASH)}, f"the iterations of {r.run_id}")
+        row = by_row.setdefault((r.run_id, r.device), measured_at)
         row |= {r.metric: r.value}
         if r.low is not None:
             row |= {f"{r.metric}_low": r.low, f"{r.metric}_high": r.high, "runs": r.n}

@@ -1,6 +1,6 @@
 """The records and scores of a table's runs, checked to be comparable before any number is joined."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class Gathered:
     """`records` by (run_id, metric); `scores` by run_id, one row a clip; what all runs share."""
 
     runs: tuple[Run, ...]
-    records: dict[tuple[str, str], Record]
+    records: records.Keyed
     scores: dict[str, pd.DataFrame]
     profile: str
     prompts: int
@@ -31,7 +31,7 @@ class Gathered:
     timing_runs: int
 
 
-def gather(runs: Iterable[Run], profile: Profile, runs_dir: Path, columns: Iterable[str]) -> Gathered:
+def gather(runs: Sequence[Run], profile: Profile, runs_dir: Path, columns: Sequence[str]) -> Gathered:
     """Read `<runs_dir>/<run_id>/{quality.json,timing.json,scores.csv}` of every run.
 
     scores.csv must have the given `columns`.
@@ -41,7 +41,7 @@ def gather(runs: Iterable[Run], profile: Profile, runs_dir: Path, columns: Itera
     """
     runs = tuple(runs)
     _refuse_missing(runs, Path(runs_dir))
-    by_key: dict[tuple[str, str], Record] = {}
+    by_key = records.Keyed({}, runs_dir)
     scores: dict[str, pd.DataFrame] = {}
     quality: list[Record] = []
     timing: list[Record] = []
@@ -52,7 +52,7 @@ def gather(runs: Iterable[Run], profile: Profile, runs_dir: Path, columns: Itera
             _check_owner(folder / name, rows, run, profile)
             found += rows
             by_key |= {(run.run_id, r.metric): r for r in rows}
-        scores[run.run_id] = read_scores(folder / "scores.csv", ["seed", "prompt", *columns])
+        scores[run.run_id] = read_scores(folder / "scores.csv", columns)
         _check_schedule(run, profile, by_key)
     one_value("judge", {(r.run_id, r.weights.get("judge", "none"), r.metric_version) for r in quality})
     device = one_value("timing device", {(r.run_id, r.device) for r in timing})[0]
@@ -77,16 +77,9 @@ def gather(runs: Iterable[Run], profile: Profile, runs_dir: Path, columns: Itera
     )
 
 
-def record_of(by_key: dict[tuple[str, str], Record], run_id: str, metric: str) -> Record:
-    """One record by run and metric. Raises ReproError where the run's files lack it."""
-    if (run_id, metric) not in by_key:
-        raise ReproError(f"run {run_id} has no record of {metric!r}: delete its folder and run it again")
-    return by_key[run_id, metric]
-
-
-def interval_of(by_key: dict[tuple[str, str], Record], run_id: str, metric: str) -> Record:
-    """The same, for a record that must have an interval or quartiles."""
-    found = record_of(by_key, run_id, metric)
+def interval_of(by_key: records.Keyed, run_id: str, metric: str) -> Record:
+    """A record that must have an interval or quartiles."""
+    found = by_key[run_id, metric]
     if found.low is None or found.high is None:
         raise ReproError(f"run {run_id}: the record of {metric!r} has no interval: measure it again")
     return found
@@ -106,8 +99,6 @@ def _refuse_missing(runs: tuple[Run, ...], runs_dir: Path) -> None:
 
 
 def _check_owner(path: Path, rows: list[Record], run: Run, profile: Profile) -> None:
-    if not rows:
-        raise ReproError(f"{path} holds no records: delete it and run the rule `{MADE_BY[path.name]}` again")
     for row in rows:
         if row.run_id != run.run_id or row.profile != profile.name:
             raise ReproError(
@@ -117,10 +108,10 @@ def _check_owner(path: Path, rows: list[Record], run: Run, profile: Profile) -> 
             )
 
 
-def _check_schedule(run: Run, profile: Profile, by_key: dict[tuple[str, str], Record]) -> None:
+def _check_schedule(run: Run, profile: Profile, by_key: records.Keyed) -> None:
     geometry = profile.geometry.with_chunk_frames(run.chunk_frames)
     expected = Schedule.parse(run.schedule, geometry.chunks, cycle=run.cycle, steps=run.steps).paper_nfe
-    counted = record_of(by_key, run.run_id, "paper_nfe").value
+    counted = by_key[run.run_id, "paper_nfe"].value
     if counted != expected:
         raise ReproError(
             f"run {run.run_id}: schedule {run.schedule} has a paper NFE of {expected}, its quality.json says "
@@ -128,9 +119,9 @@ def _check_schedule(run: Run, profile: Profile, by_key: dict[tuple[str, str], Re
         )
 
 
-def read_scores(path: Path, columns: list[str]) -> pd.DataFrame:
-    """What `evaluate` wrote of a run. Raises ReproError where it is missing, damaged or has gaps in `columns`."""
-    return stored.table(path, "the rule `evaluate`", columns)
+def read_scores(path: Path, values: Sequence[str] = (), keys: Sequence[str] = ("seed", "prompt")) -> pd.DataFrame:
+    """What `evaluate` wrote of a run, one row for each of `keys`. Raises ReproError where it is missing or damaged."""
+    return stored.table(path, "the rule `evaluate`", (*keys, *values), keys)
 
 
 def one_value(what: str, found: set[tuple]) -> tuple:

@@ -32,7 +32,7 @@ class Measured:
     """Records and per-clip scores of every system, in the order of headroom.csv; draws of their distances."""
 
     folder: Path
-    records: dict[tuple[str, str], records.Record]
+    records: records.Keyed
     scores: dict[str, pd.DataFrame]
     draws: dict[str, pd.DataFrame]
 
@@ -54,13 +54,16 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Measured:
             raise ReproError(f"{folder / system} holds records of {strange[0]!r}, not of {system} in {profile!r}")
         by_key |= {(system, r.metric): r for r in rows}
         scores[system], draws[system] = (
-            stored.table(folder / system / name, f"snakemake --cores all {NAME}")
-            for name in ("scores.csv", "draws.csv")
+            stored.table(folder / system / name, f"snakemake --cores all {NAME}", (*keys, *values), keys)
+            for name, keys, values in (
+                ("scores.csv", ("seed", "prompt"), SCORES),
+                ("draws.csv", (), ("frechet", "kernel_distance")),
+            )
         )
     lengths = sorted({len(d) for d in draws.values()})
     if len(lengths) != 1:
         raise ReproError(f"{folder}: systems have different numbers of draws, {lengths}: measure all of them again")
-    return Measured(folder, by_key, scores, draws)
+    return Measured(folder, records.Keyed(by_key, folder), scores, draws)
 
 
 def above_floor(measured: Measured, system: str) -> tuple[float, np.ndarray]:

@@ -52,7 +52,7 @@ class Long:
     drift: pd.DataFrame
     scores: pd.DataFrame
     pace: pd.DataFrame
-    clocked: dict[tuple[str, str], records.Record]
+    clocked: records.Keyed
     measured: tuple[records.Record, ...]
     absent: tuple[str, ...]
 
@@ -71,6 +71,14 @@ class Long:
         return float(values.iloc[0]), float(values.iloc[-1])
 
 
+COLUMNS = {
+    "curves.csv": (("roll", "measure", "segment"), ("start_s", "value", "low", "high", "n")),
+    "drift.csv": (("roll", "measure"), ("slope", "low", "high", "p", "n")),
+    "scores.csv.gz": (("roll", "seed", "prompt", "segment"), ("total",)),
+}
+"""What a system's files must have, keys and values; real clips are one segment and have no drift."""
+
+
 def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
     """Read `<folder>/<system>/` of every system that has been measured, and `pace.csv` beside them.
 
@@ -78,17 +86,18 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
     """
     folder, known = Path(folder), load_long(config_dir)
     found = [s for s in known if (folder / s).is_dir()]
-    rows, tables = [], {"curves.csv": [], "drift.csv": [], "scores.csv.gz": []}
+    rows, tables = [], {name: [] for name in COLUMNS}
     for system in found:
         rows += records.read(folder / system / f"{NAME}.json", NAME)
         for name, parts in tables.items():
-            parts.append(stored.table(folder / system / name, MAKER).assign(system=system))
+            keys, values = COLUMNS[name] if (system, name) != (REAL, "drift.csv") else ((), ())
+            table = stored.table(folder / system / name, MAKER, (*keys, *values), keys, dtype={"measure": str})
+            parts.append(table.assign(system=system))
     strange = sorted({r.profile for r in rows} - {profile})
     if strange or not [s for s in found if s != REAL]:
         what = f"holds profile {strange[0]!r}, not {profile!r}" if strange else "holds no system of long.csv"
         raise ReproError(f"{folder} {what}: make it with `snakemake long`")
-    clocked = {(r.run_id, r.metric): r for r in records.read(folder / "pace.json", NAME)}
-    # Real clips are one segment and have no drift.
+    clocked = records.keyed(records.read(folder / "pace.json", NAME), folder / "pace.json")
     curves, drift, scores = (pd.concat([p for p in parts if len(p)], ignore_index=True) for parts in tables.values())
     drift["seeds"] = drift["system"].map(scores.groupby("system")["seed"].nunique())
     tested = (drift["seeds"] > 1) & drift["measure"].isin(scores.columns)
@@ -97,7 +106,8 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
         drift.loc[tested, "p"] = _resolved(drift[tested], curves, scores)
         drift.loc[tested, "p_holm"] = holm(drift.loc[tested, "p"])
     absent = tuple(s for s in known if s not in found)
-    return Long(curves, drift, scores, stored.table(folder / "pace.csv", MAKER), clocked, tuple(rows), absent)
+    pace = stored.table(folder / "pace.csv", MAKER, ("chunk", "steps", "until_s", "seconds", "memory_mib"))
+    return Long(curves, drift, scores, pace, clocked, tuple(rows), absent)
 
 
 def _resolved(drift: pd.DataFrame, curves: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:

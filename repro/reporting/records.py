@@ -2,16 +2,16 @@
 
 import hashlib
 import importlib.metadata
-import json
 import platform
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from repro.config import ROOT
 from repro.errors import ReproError
-from repro.files import write_json
+from repro.files import read_text, write_json
 
 TRACED = ("torch", "numpy", "diffusers", "transformers", "opencv-python-headless")
 
@@ -35,6 +35,9 @@ class Record(BaseModel):
     weights: dict[str, str]
     device: str
     versions: dict[str, str]
+
+
+RECORDS = TypeAdapter(list[Record])
 
 
 @lru_cache
@@ -78,10 +81,33 @@ def read(path: Path, target: str = "table5") -> list[Record]:
     path = Path(path)
     if not path.is_file():
         raise ReproError(f"records {path} are missing: make them with snakemake --cores all {target}")
+    remedy = "delete the file and run again"
     try:
-        return [Record(**row) for row in json.loads(path.read_text())]
-    except (json.JSONDecodeError, ValidationError, TypeError) as error:
-        raise ReproError(f"records {path} cannot be read ({error}): delete the file and run again") from error
+        found = RECORDS.validate_json(read_text(path, remedy))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"])) or "the whole"
+        raise ReproError(f"records {path} cannot be read ({place}: {wrong['msg']}): {remedy}") from error
+    if not found:
+        raise ReproError(f"{path} holds no records: {remedy}")
+    return found
+
+
+class Keyed(dict):
+    """Records by key, from `where`; asking for one that is not there raises ReproError with its name."""
+
+    def __init__(self, found: dict, where: str | Path):
+        super().__init__(found)
+        self.where = where
+
+    def __missing__(self, key):
+        name = " of ".join(map(str, reversed(key))) if isinstance(key, tuple) else key
+        raise ReproError(f"{self.where} has no record of {name}: delete it and run again")
+
+
+def keyed(rows: Iterable[Record], where: str | Path) -> Keyed:
+    """By (run_id, metric)."""
+    return Keyed({(r.run_id, r.metric): r for r in rows}, where)
 
 
 def read_of(profile: str, path: Path, target: str) -> list[Record]:

@@ -17,6 +17,8 @@ from rich.table import Table
 from repro.config import CONFIG_DIR, Section, load_rows
 from repro.errors import ReproError
 from repro.files import write_atomic
+from repro.reporting import stored
+from repro.reporting.gather import read_scores
 from repro.reporting.render import DASH
 
 KEY = ["seed", "prompt"]
@@ -68,12 +70,11 @@ def load_tolerances(config_dir: Path = CONFIG_DIR) -> dict[str, Tolerance]:
 def read(folder: Path) -> Results:
     """Raises ReproError naming the file that is missing or unreadable."""
     folder = Path(folder)
-    try:
-        metrics = pd.read_csv(folder / "metrics.csv").set_index(["run_id", "metric"], verify_integrity=True)
-        runs = metrics.index.unique("run_id")
-        scores = {run: pd.read_csv(folder / "runs" / run / "scores.csv").set_index(KEY) for run in runs}
-    except (OSError, ValueError, KeyError) as error:
-        raise ReproError(f"{folder} holds no whole results ({error}): run `snakemake --cores all table5`") from error
+    maker, keys = "snakemake --cores all table5", ["run_id", "metric"]
+    text = dict.fromkeys(keys, str)
+    metrics = stored.table(folder / "metrics.csv", maker, [*keys, "value"], keys, dtype=text).set_index(keys)
+    runs = metrics.index.unique("run_id")
+    scores = {run: read_scores(folder / "runs" / run / "scores.csv").set_index(KEY) for run in runs}
     return Results(metrics, scores)
 
 

@@ -27,26 +27,26 @@ RANDOM = "Random weights: nothing here speaks of quality."
 class Scaling:
     """Metrics of every (what, GPUs) as records, of one kind of device."""
 
-    found: dict[tuple[str, int], dict[str, records.Record]]
+    found: dict[tuple[str, int], records.Keyed]
     device: str
 
     def rows(self, generation: bool) -> list[tuple[str, int]]:
         return sorted(key for key in self.found if (key[0] == "generate") == generation)
 
-    def value(self, key: tuple[str, int], metric: str) -> float | None:
-        record = self.found.get(key, {}).get(metric)
-        return None if record is None else record.value
+    def value(self, key: tuple[str, int], metric: str) -> float:
+        return self.found[key][metric].value
 
 
 def load(folder: Path) -> Scaling:
     """Every `*.json` of a folder. Raises ReproError where there is none, and for devices that differ."""
     read = records.of_one_device(folder, "measure them with torchrun -m repro scaling iteration, on GPUs")
-    found: dict[tuple[str, int], dict] = {}
+    found: dict[tuple[str, int], records.Keyed] = {}
     for r in read:
         name = NAME.fullmatch(r.run_id)
         if name is None:
             raise ReproError(f"{folder}: run_id {r.run_id!r} is none of the verb `scaling`: move its records elsewhere")
-        found.setdefault((name["what"], int(name["gpus"])), {})[r.metric] = r
+        key = name["what"], int(name["gpus"])
+        found.setdefault(key, records.Keyed({}, f"{folder}, {r.run_id},"))[r.metric] = r
     return Scaling(found, read[0].device)
 
 

@@ -21,11 +21,13 @@ from repro.reporting.render import Document, Section, signed, significant, with_
 
 NAME = "search"
 COLUMNS = {
-    "screened": ("schedule", "forwards", "predicted", "finalist"),
-    "probes": ("schedule", "seed", "prompt", "total"),
-    "scores": ("schedule", "seed", "prompt", "total"),
+    "screened": (("schedule",), ("forwards", "predicted", "finalist")),
+    "probes": (("schedule", "seed", "prompt"), ("total",)),
+    "scores": (("schedule", "seed", "prompt"), ("total",)),
 }
-"""What the search's files must have."""
+"""What the search's files must have: keys, and values."""
+METRICS = ("total", "kernel_distance", "forwards", "mean_latency_s")
+"""Of every finalist."""
 PAPER = "4322222"
 """The schedule that the paper recommends."""
 COSTS = {"forwards": "Forwards", "mean_latency_s": "Latency of a chunk, s"}
@@ -72,11 +74,14 @@ def load(folder: Path, profile: str) -> Search:
     folder = Path(folder)
     rows = records.read_of(profile, folder / f"{NAME}.json", NAME)
     tables = {
-        name: stored.table(folder / f"{name}.csv.gz", f"snakemake --cores all {NAME}", columns, dtype={"schedule": str})
-        for name, columns in COLUMNS.items()
+        name: stored.table(
+            folder / f"{name}.csv.gz", f"snakemake --cores all {NAME}", keys + values, keys, dtype={"schedule": str}
+        )
+        for name, (keys, values) in COLUMNS.items()
     }
     wide = tables["scores"].pivot(index="schedule", columns=["seed", "prompt"], values="total")
-    named = [{"schedule": s} | {r.metric: r.value for r in rows if r.run_id == s} for s in wide.index]
+    known = records.keyed(rows, folder / f"{NAME}.json")
+    named = [{"schedule": s} | {m: known[s, m].value for m in METRICS} for s in wide.index]
     table = pd.DataFrame(named).merge(tables["screened"][["schedule", "score", "finalist"]], "left", "schedule")
     table["monotone"] = table["schedule"].map(is_monotone)
     table["chosen"] = table.pop("finalist").eq(True)
@@ -191,7 +196,7 @@ def build(folder: Path, profile: str, out: Path) -> None:
 
 
 def finalist_section(found: Search) -> Section:
-    known = {(r.run_id, r.metric): r for r in found.records}
+    known = records.keyed(found.records, NAME)
 
     def ranged(schedule: str, metric: str, scale: float) -> str:
         r = known[schedule, metric]

@@ -48,7 +48,7 @@ LADDER = ("total_s", "throughput_fps", "in_flight_latency_s", "first_frame_laten
 class Measured:
     """Records of a folder's files, of one device; each file holds what one process timed, turn by turn."""
 
-    files: dict[str, dict[tuple[str, str], records.Record]]
+    files: dict[str, records.Keyed]
     """By file, (row, metric)."""
     numerics: list[records.Record]
     device: str
@@ -84,7 +84,7 @@ def load(folder: Path) -> Measured:
     """Every `*.json` of a folder. Raises ReproError where there is none, and for devices that differ."""
     found = records.of_one_device(folder, "measure them with python -m repro speed, on a GPU")
     known, files = load_speed(), {p.stem: records.read(p) for p in sorted(Path(folder).glob("*.json"))}
-    timed = {f: {(r.run_id, r.metric): r for r in read if r.run_id in known} for f, read in files.items()}
+    timed = {f: records.keyed((r for r in read if r.run_id in known), f) for f, read in files.items()}
     return Measured(timed, [r for r in found if r.run_id not in known], found[0].device)
 
 

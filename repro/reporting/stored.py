@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +20,36 @@ def _refusal(path: Path, error: Exception, maker: str) -> ReproError:
     return ReproError(f"{path} cannot be read ({error}): delete it and make it again with {maker}")
 
 
-def table(path: Path, maker: str, columns: Sequence[str] = (), **options) -> pd.DataFrame:
+def table(path: Path, maker: str, columns: Sequence[str] = (), keys: Sequence[str] = (), **options) -> pd.DataFrame:
     """A CSV by `pandas.read_csv` and its options. Raises ReproError for one that is missing, damaged or without rows,
-    or has gaps in `columns`; `maker` is the command that makes it."""
+    has gaps in `columns`, or text in one that `dtype` does not call text, or two rows with the same `keys`; `maker` is
+    the command that makes it."""
     try:
         found = pd.read_csv(path, **options)
     except DAMAGED as error:
         raise _refusal(path, error, maker) from error
-    absent = [c for c in columns if c not in found.columns or found[c].isna().any()]
-    if absent or (columns and found.empty):
-        raise ReproError(
-            f"{path} has no rows, or gaps in column {', '.join(absent or columns)}: delete it and make it again with "
-            f"{maker}"
-        )
+    wrong = _wrong(found, columns, keys, options.get("dtype", {}))
+    if wrong:
+        raise ReproError(f"{path} {wrong}: delete it and make it again with {maker}")
     return found
+
+
+def _wrong(found: pd.DataFrame, columns: Sequence[str], keys: Sequence[str], text: Collection[str]) -> str | None:
+    if columns and found.empty:
+        return "has no rows"
+    if absent := [c for c in columns if c not in found.columns]:
+        return f"lacks column {', '.join(absent)}"
+    for column in columns:
+        values = found[column] if column in text else pd.to_numeric(found[column], errors="coerce")
+        bad = values.isna() | np.isinf(values) if column not in text else values.isna()
+        if bad.any():
+            value = found[column][bad].iloc[0]
+            told = "a gap" if pd.isna(value) else f"{value!s:.40}"
+            return f"has {told} in column {column}, line {int(bad.to_numpy().argmax()) + 2}"
+    if keys and (twice := found.duplicated(list(keys))).any():
+        told = ", ".join(f"{k} {found[k][twice].iloc[0]}" for k in keys)
+        return f"has {told} twice"
+    return None
 
 
 def arrays(path: Path, maker: str, names: Sequence[str]) -> list[np.ndarray]:

@@ -43,8 +43,8 @@ def load(folder: Path, profile: str) -> Story:
     """Read a folder of the verb `story`. Raises ReproError naming a missing file, or another profile."""
     folder = Path(folder)
     rows = records.read_of(profile, folder / f"{NAME}.json", NAME)
-    columns = ("run", "way", "seed", "prompt", "segment", *SCORES)
-    scores = stored.table(folder / "scores.csv.gz", MAKER, columns)
+    keys, text = ("run", "way", "seed", "prompt", "segment"), {"run": str, "way": str}
+    scores = stored.table(folder / "scores.csv.gz", MAKER, (*keys, *SCORES), keys, dtype=text)
     frames, names, captions = stored.arrays(folder / "frames.npz", MAKER, ("frames", "rows", "captions"))
     return Story(scores, frames, [str(n) for n in names], [str(c) for c in captions], tuple(rows))
 
@@ -81,11 +81,12 @@ def build(folder: Path, profile: str, out: Path) -> None:
 
 
 def way_section(story: Story) -> Section:
-    known = {(r.run_id, r.metric): r for r in story.records}
+    known = records.keyed(story.records, NAME)
     table, rows = gains(story).set_index(["run", "measure"]), []
     for run in story.runs:
         for measure, name in NAMES.items():
-            ways = (known.get((f"{run}_{way}", measure)) for way in WAYS)
+            # A video that begins afresh has no change to jump at.
+            ways = (None if (way, measure) == ("fresh", "jump") else known[f"{run}_{way}", measure] for way in WAYS)
             cells = (render.DASH if r is None else _ranged(measure, (r.value, r.low, r.high)) for r in ways)
             gain = table.loc[run, measure]
             difference = _ranged(measure, gain[["difference", "low", "high"]], signed)

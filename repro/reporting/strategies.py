@@ -36,7 +36,7 @@ def curves(measured: Measured, runs_dir: Path) -> Curves:
 
     def read(run_id: str) -> pd.DataFrame:
         path = Path(runs_dir) / run_id / SPEC.needs
-        table = read_scores(path, ["seed", "prompt", "chunk", *SPEC.measures])
+        table = read_scores(path, SPEC.measures, ("seed", "prompt", "chunk"))
         wide = table.pivot(index=["seed", "prompt"], columns="chunk", values=list(SPEC.measures))
         if wide.isna().any(axis=None):
             raise ReproError(f"{path} lacks chunks of some clips: delete it and run the rule `evaluate` again")

@@ -11,7 +11,7 @@ from repro.config import CONFIG_DIR, Profile, Run, load_profile, load_runs
 from repro.errors import ReproError
 from repro.files import write_text
 from repro.reporting import comparisons, paper, render
-from repro.reporting.gather import Gathered, gather, interval_of, record_of
+from repro.reporting.gather import Gathered, gather, interval_of
 from repro.reporting.notes import NAMES, notes, reading
 from repro.reporting.records import Record
 from repro.reporting.render import Document, Section, signed, significant, with_range
@@ -132,7 +132,7 @@ def main_frame(spec: Spec, gathered: Gathered, printed: dict) -> pd.DataFrame:
                 f"{metric}_n": found.n,
             }
         for metric in ("paper_nfe", "forwards"):
-            row[metric] = int(record_of(gathered.records, run.run_id, metric).value)
+            row[metric] = int(gathered.records[run.run_id, metric].value)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -163,7 +163,7 @@ def main_section(spec: Spec, gathered: Gathered, printed: dict) -> Section:
         columns.append((NAMES[metric], "ours"))
     rows = []
     for run in gathered.runs:
-        counts = (record_of(gathered.records, run.run_id, m).value for m in ("paper_nfe", "forwards"))
+        counts = (gathered.records[run.run_id, m].value for m in ("paper_nfe", "forwards"))
         row = [run.schedule, run.cache, *(f"{c:.0f}" for c in counts)]
         for metric in metrics:
             found = interval_of(gathered.records, run.run_id, metric)

@@ -44,11 +44,24 @@ class Study:
         return self.records[0].device
 
 
+COLUMNS = {
+    "cells": (("dimension", "corruption"), ("expectation", "clean", "worst", "trend", "low", "high", "n", "margin")),
+    "curves": (("dimension", "corruption", "severity"), ("value", "low", "high", "change", "n")),
+    "agreement": (("head",), ("n", "accuracy", "accuracy_low", "accuracy_high", "kappa", "kappa_low", "kappa_high")),
+    "confusion": (("head", "truth", "judged"), ("count",)),
+}
+"""What the study's files must have: keys, and values."""
+TEXT = ("dimension", "corruption", "expectation", "head", "truth", "judged")
+
+
 def load(folder: Path, profile: str) -> Study:
     """Read a folder of the verb `validity`. Raises ReproError naming a missing file, or another profile."""
     folder, maker = Path(folder), f"snakemake --cores all {NAME}"
     rows = records.read_of(profile, folder / "validity.json", NAME)
-    tables = [stored.table(folder / f"{n}.csv", maker) for n in ("cells", "curves", "agreement", "confusion")]
+    tables = [
+        stored.table(folder / f"{name}.csv", maker, (*keys, *values), keys, dtype=dict.fromkeys(TEXT, str))
+        for name, (keys, values) in COLUMNS.items()
+    ]
     names = ("frames", "rows", "index", "captions")
     example = dict(zip(names, stored.arrays(folder / "frames.npz", maker, names), strict=True))
     return Study(*tables, example, tuple(rows))

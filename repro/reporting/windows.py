@@ -30,7 +30,7 @@ class Windows:
     """`scores`: one row a (window, sink, seed, prompt, segment)."""
 
     scores: pd.DataFrame
-    records: dict[tuple[str, str], records.Record]
+    records: records.Keyed
 
     @property
     def last(self) -> int:
@@ -97,9 +97,9 @@ def load(folder: Path, profile: str) -> Windows:
     """Read a folder of the verb `windows`. Raises ReproError naming a missing file, or another profile."""
     folder = Path(folder)
     rows = records.read_of(profile, folder / "windows.json", NAME)
-    columns = ("window", "sink", "seed", "prompt", "segment", "total")
-    scores = stored.table(folder / "scores.csv.gz", f"snakemake --cores all {NAME}", columns)
-    return Windows(scores, {(r.run_id, r.metric): r for r in rows})
+    keys = ("window", "sink", "seed", "prompt", "segment")
+    scores = stored.table(folder / "scores.csv.gz", f"snakemake --cores all {NAME}", (*keys, "total"), keys)
+    return Windows(scores, records.keyed(rows, folder / "windows.json"))
 
 
 def claimed() -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from repro.config import Fit
 from repro.errors import ReproError
-from repro.files import write_json, write_text
+from repro.files import read_text, write_json, write_text
 from repro.reporting.records import provenance
 
 LOG, RUN = "log.jsonl", "run.json"
@@ -21,7 +21,7 @@ LOG, RUN = "log.jsonl", "run.json"
 
 def read_log(path: Path) -> list[dict]:
     """Lines of a log; a last one that a kill or a full disk cut short is left out."""
-    lines = Path(path).read_text().split("\n")
+    lines = read_text(path, "restore it or delete it").split("\n")
     try:
         return [json.loads(line) for line in lines[:-1] if line]
     except json.JSONDecodeError as error:
@@ -32,7 +32,7 @@ def read_run(folder: Path) -> dict | None:
     """Contents of run.json; None for a run made before there was one."""
     path = Path(folder) / RUN
     try:
-        return json.loads(path.read_text()) if path.is_file() else None
+        return json.loads(read_text(path, "restore it or delete it")) if path.is_file() else None
     except json.JSONDecodeError as error:
         raise ReproError(f"{path} is no JSON ({error}): restore it or delete it") from error
 

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 
 from repro.config import CONFIG_DIR, Section, explain
 from repro.errors import ReproError
+from repro.files import read_text
 from repro.user_study.questions import Part, parts
 
 FOLDER = CONFIG_DIR / "user_study"
@@ -95,11 +96,7 @@ def load(path: Path = FOLDER / "design.yaml") -> Design:
     """Raises ReproError naming the file, key and value of what is wrong."""
     path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ReproError(
-            f"design {path} cannot be read ({error.strerror}): start from {FOLDER.name}/design.yaml"
-        ) from error
+        data = yaml.safe_load(read_text(path, f"start from {FOLDER.name}/design.yaml"))
     except yaml.YAMLError as error:
         raise ReproError(f"{path.name} is not valid YAML: {error}") from error
     if not isinstance(data, dict):

@@ -101,7 +101,7 @@ def test_a_missing_metric_or_score_is_a_breach(published_copy):
 def test_refusals(published_copy, tmp_path):
     with pytest.raises(ReproError, match="no run 'diagonal_9' was published"):
         regress.check(published_copy, PUBLISHED, ["diagonal_9"], Console(quiet=True))
-    with pytest.raises(ReproError, match=r"holds no whole results .*snakemake --cores all table5"):
+    with pytest.raises(ReproError, match=r"metrics\.csv is missing: .*snakemake --cores all table5"):
         regress.check(tmp_path / "nothing", PUBLISHED, [], Console(quiet=True))
     (tmp_path / "tolerances.csv").write_text("metric,rule,share,floor,reason\ntotal,clips,,,because\n")
     with pytest.raises(ReproError, match=r"line 2.*rule clips needs a share"):

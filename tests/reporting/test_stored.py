@@ -31,11 +31,20 @@ def test_a_table_that_is_cut_off_is_refused(tmp_path, bytes_left):
 
 def test_tables_with_gaps_or_without_rows_are_refused(tmp_path):
     path = written(tmp_path, "scores.csv")
-    with pytest.raises(ReproError, match="gaps in column text"):
+    with pytest.raises(ReproError, match="lacks column text"):
         stored.table(path, MAKER, ("seed", "text"))
     path.write_text("seed,total\n1,\n")
-    with pytest.raises(ReproError, match="gaps in column total"):
+    with pytest.raises(ReproError, match="has a gap in column total, line 2"):
         stored.table(path, MAKER, ("seed", "total"))
+    path.write_text("seed,total\n1,0.5\n2,high\n")
+    with pytest.raises(ReproError, match="has high in column total, line 3"):
+        stored.table(path, MAKER, ("seed", "total"))
+    path.write_text("seed,total\n1,0.5\n2,inf\n")
+    with pytest.raises(ReproError, match="has inf in column total, line 3"):
+        stored.table(path, MAKER, ("seed", "total"))
+    path.write_text("seed,total\n1,0.5\n1,0.6\n")
+    with pytest.raises(ReproError, match="has seed 1 twice"):
+        stored.table(path, MAKER, ("seed", "total"), ("seed",))
     path.write_text("seed,total\n")
     with pytest.raises(ReproError, match="has no rows"):
         stored.table(path, MAKER, ("seed", "total"))
