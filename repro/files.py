@@ -57,11 +57,12 @@ def _sweep(path: Path) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Make `folder` and a file in it, as a trial: an error now is cheaper than one after hours of work."""
+    """Make a file in `folder`, or in what there is of its parents, as a trial that leaves nothing behind: an error
+    now is cheaper than one after hours of work."""
     folder = Path(folder)
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as trial:
+        with tempfile.TemporaryFile(dir=there) as trial:
             trial.write(b"trial")
     except OSError as error:
         raise ReproError(
@@ -94,8 +95,10 @@ def read_text(path: Path, remedy: str) -> str:
     """A UTF-8 file's text. Raises ReproError, with the `remedy`, for one that is missing, forbidden or binary."""
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReproError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}): {remedy}") from error
+    except OSError as error:
+        raise ReproError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise ReproError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}): {remedy}") from error
 
 
 def write_text(path: Path, text: str) -> Path:

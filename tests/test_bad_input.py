@@ -90,8 +90,31 @@ def test_folder_that_cannot_be_written(cli, checkpoints, tmp_path):
     out = blocked / "prompts.safetensors"
     code, lines = cli("prompts", "--profile", "smoke", "--checkpoints", checkpoints, "--out", out)
     assert code == 2
-    assert len(lines) == 1 and str(out) in lines[0] and "choose another folder" in lines[0]
+    assert len(lines) == 1 and str(blocked) in lines[0] and "choose another folder" in lines[0]
     assert blocked.read_text() == "a file where the folder should be"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["generate", "x", "--out", "a.gif"], "a.gif is no name for a .mp4 file"),
+        (["generate", "x", "--out", "FILE/a.mp4"], "cannot write to FILE"),
+        (["preview", "teacher", "--checkpoints", "FILE", "--out", "b.txt"], "b.txt is no name for a .png file"),
+        (["time", "--runs", "real", "--prompts", "p", "--checkpoints", "c", "--out", "FILE"], "cannot write to FILE"),
+        (["videos", "--systems", "real", "--checkpoints", "c", "--out", "FILE/deep/er"], "cannot write to FILE"),
+        (["bench", "--out", "FILE/bench.json"], "cannot write to FILE"),
+        (["numerics", "--out", "n.json", "--seconds", "nan"], "nan seconds are no length of time"),
+        (["train", "judge", "--checkpoints", "c", "--work", "w", "--max-seconds", "-1"], "-1 seconds are no length"),
+        (["user-study", "plan", "--out", "plan.txt"], "plan.txt is no name for a .csv file"),
+        (["notebook", "Makefile", "--out", "n.ipynb"], "no notebook source Makefile"),
+    ],
+)
+def test_outputs_and_times_are_tried_before_any_work(cli, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").write_text("no folder")
+    code, lines = cli(*arguments)
+    assert code == 2 and len(lines) == 1 and says in lines[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["FILE"]
 
 
 def test_unknown_run_and_device(cli, checkpoints, tmp_path):

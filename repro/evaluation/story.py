@@ -31,12 +31,12 @@ NEAR = 8
 """Frames on either side with which a change is compared: half a second."""
 
 
-def load_story(profile: Profile) -> list[Cue]:
+def load_story(profile: Profile, config_dir: Path = CONFIG_DIR) -> list[Cue]:
     """`config/story.csv`: a prompt for every segment, each as long as the videos of training.
 
     Raises ReproError where a time is not that of a segment.
     """
-    geometry, path = profile.geometry, CONFIG_DIR / "story.csv"
+    geometry, path = profile.geometry, Path(config_dir) / "story.csv"
     cues = read_cues(path)
     long = geometry.resized(frames=geometry.video_frames(0, len(cues) * geometry.latent_frames))
     for chunk in range(long.chunks):

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from repro.errors import ReproError
 from repro.evaluation.sampling import to_uint8
-from repro.files import write_atomic
+from repro.files import read_text, write_atomic
 from repro.generation.noise import prompt_noise
 from repro.generation.studio import Studio
 from repro.geometry import Geometry
@@ -33,14 +33,13 @@ class Cue(NamedTuple):
 
 def read_cues(path: Path) -> list[Cue]:
     """Lines `second,prompt`; the first begins at 0 and seconds grow. Raises ReproError naming the line."""
+    text = read_text(path, "write lines such as 2.5,a small red star").removeprefix("\ufeff")
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise ReproError(f"prompts {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ReproError(f"prompts {path} are no text in UTF-8: write lines such as 2.5,a small red star") from error
+        rows = list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise ReproError(f"{path} holds no lines such as 2.5,a small red star: {error}") from error
     cues: list[Cue] = []
-    for number, row in enumerate(csv.reader(lines), start=1):
+    for number, row in enumerate(rows, start=1):
         if not row:
             continue
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.progress import track
 
 from repro.config import CONFIG_DIR, REAL, Evaluation, load_profile
 from repro.errors import ReproError
@@ -85,7 +86,7 @@ def judge(
     size = len(expected(claims))
     draws = comparisons.resamples(settings.bootstrap, size)
     judged = []
-    for claim in claims:
+    for claim in track(claims, description="claims"):
         match claim.test:
             case "paired":
                 parts = paired(claim, found, draws, settings.seed)

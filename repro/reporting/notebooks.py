@@ -23,10 +23,8 @@ def execute(source: Path, out: Path, parameters: dict) -> Path:
     import nbformat
 
     source, out = Path(source), Path(out)
-    if not source.is_file():
-        raise ReproError(f"notebook source {source} does not exist: choose one of notebooks/*.py")
-    if out.suffix != ".ipynb":
-        raise ReproError(f"executed notebook {out} must end in .ipynb")
+    if not source.is_file() or source.suffix != ".py":
+        raise ReproError(f"there is no notebook source {source}, a .py file: choose one of notebooks/*.py")
     notebook = jupytext.read(source, fmt="py:percent")
     known = parameter_names(notebook, source)
     for name in parameters:

@@ -1,24 +1,20 @@
 """The paper's printed numbers: every cell of Tables 1 to 9, read from `config/paper_tables.csv`."""
 
-import csv
 from decimal import Decimal
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from repro.config import CONFIG_DIR
-from repro.errors import ReproError
+from repro.config import CONFIG_DIR, Section, load_rows
 
 FILE = "paper_tables.csv"
 
 
-class Cell(BaseModel):
+class Cell(Section):
     """One printed number; `str(value)` is what the paper prints, its last zeros included.
 
     `tolerance` is the printed ±; `higher_is_better` is None for a mere setting.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     table: int = Field(ge=1, le=9)
     row: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -28,6 +24,10 @@ class Cell(BaseModel):
     higher_is_better: bool | None = None
     tolerance: Decimal | None = None
     source: str
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        return self.table, self.row, self.metric
 
     @property
     def for_reference(self) -> bool:
@@ -41,21 +41,7 @@ class Cell(BaseModel):
 
 def load(config_dir: Path = CONFIG_DIR) -> list[Cell]:
     """Every cell, in file order. Raises ReproError naming the line that is wrong or printed twice."""
-    path = Path(config_dir) / FILE
-    if not path.is_file():
-        raise ReproError(f"{path} is missing: restore it from the repository")
-    cells: dict[tuple, Cell] = {}
-    with path.open(newline="") as handle:
-        for line, row in enumerate(csv.DictReader(handle), start=2):
-            try:
-                cell = Cell(**{k: v for k, v in row.items() if v != ""})
-            except (ValidationError, TypeError) as error:
-                raise ReproError(f"{FILE}, line {line}: {error}") from error
-            key = (cell.table, cell.row, cell.metric)
-            if key in cells:
-                raise ReproError(f"{FILE}, line {line}: table {key[0]}, row {key[1]}, {key[2]} appears twice")
-            cells[key] = cell
-    return list(cells.values())
+    return list(load_rows(Path(config_dir) / FILE, Cell, "key").values())
 
 
 def table(number: int, config_dir: Path = CONFIG_DIR) -> dict[tuple[str, str], Cell]:

@@ -6,7 +6,6 @@ A formula is an arithmetic expression. `T1.diagdistill.total` is a cell of `pape
 """
 
 import ast
-import csv
 import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -14,9 +13,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mpmath import iv
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from repro.config import CONFIG_DIR, Section, explain
+from repro.config import CONFIG_DIR, Section, load_rows
 from repro.errors import ReproError
 from repro.reporting import facts, paper
 from repro.user_study.design import FOLDER
@@ -64,6 +63,10 @@ class Quoted(Section):
     unit: str = ""
     source: str = Field(min_length=1)
 
+    @property
+    def name(self) -> str:
+        return f"{self.quantity}.{self.item}"
+
 
 Sheet = Mapping[str, Number]
 """Name of a printed number, as a formula writes it → the number."""
@@ -76,19 +79,8 @@ def load(config_dir: Path = CONFIG_DIR) -> dict[str, Number]:
         for c in paper.load(config_dir)
     }
     for prefix, file in SHEETS.items():
-        path = Path(config_dir) / file
-        if not path.is_file():
-            raise ReproError(f"{path} is missing: restore it from the repository")
-        with path.open(newline="") as handle:
-            for line, row in enumerate(csv.DictReader(handle), start=2):
-                try:
-                    quoted = Quoted(**row)
-                except ValidationError as error:
-                    raise explain(error, f"{file}, line {line}") from error
-                name = f"{prefix}.{quoted.quantity}.{quoted.item}"
-                if name in found:
-                    raise ReproError(f"{file}, line {line}: {quoted.quantity}, {quoted.item} appears twice")
-                found[name] = Number(value=quoted.value, unit=quoted.unit)
+        rows = load_rows(Path(config_dir) / file, Quoted, "name")
+        found |= {f"{prefix}.{name}": Number(value=q.value, unit=q.unit) for name, q in rows.items()}
     return found
 
 

@@ -1,14 +1,16 @@
 """How numbers, methods and tables of a user study look: shared by its reports and figures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from repro.errors import ReproError
 from repro.files import write_text
-from repro.reporting import render
+from repro.reporting import render, stored
 from repro.reporting.render import DASH, Document, Section
 
+TEXT = ("scenario", "method")
+"""Columns of words in what was measured."""
 NAMES = {
     "diagdistill": "Diagonal Distillation",
     "causvid": "CausVid",
@@ -69,7 +71,7 @@ def write(out: Path, stem: str, document: Document, frames: dict[str, pd.DataFra
     return [write_text(tables / file, text) for file, text in texts.items()]
 
 
-def read_measured(path: Path, verb: str) -> pd.DataFrame:
-    if not Path(path).is_file():
-        raise ReproError(f"{path} is missing: make it with `python -m repro user-study {verb}`")
-    return pd.read_csv(path)
+def read_measured(path: Path, verb: str, columns: Sequence[str] = (), keys: Sequence[str] = ()) -> pd.DataFrame:
+    """Raises ReproError as `stored.table` does."""
+    text = dict.fromkeys(TEXT, str)
+    return stored.table(path, f"`python -m repro user-study {verb}`", (*keys, *columns), keys, dtype=text)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from repro.errors import ReproError
+from repro.verbs.options import Seed, out_file, out_folder
 
 app = typer.Typer(no_args_is_help=True, help="Plan, run and analyse a study of paired comparisons.")
 
@@ -27,14 +28,16 @@ def _track(items, what: str) -> list:
     return list(track(items, description=what))
 
 
-Seed = Annotated[int | None, typer.Option(help="in place of the design's; keep that of a real study to yourself")]
+DesignSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="in place of the design's; keep that of a real study to yourself")
+]
 
 
 @app.command()
 def plan(
-    out: Annotated[Path, typer.Option(help="plan, .csv")],
+    out: Annotated[Path, out_file("plan", ".csv")],
     design: DesignFile = DESIGN,
-    seed: Seed = None,
+    seed: DesignSeed = None,
 ):
     """Lay out who compares what, in which order, on which side."""
     from repro.files import write_text
@@ -48,9 +51,9 @@ def plan(
 
 @app.command()
 def power(
-    out: Annotated[Path, typer.Option(help="power curves, .csv")],
+    out: Annotated[Path, out_file("power curves", ".csv")],
     sizes: Annotated[Path, typer.Option(help="sizes of studies, .csv")] = Path("config/user_study/power.csv"),
-    seed: int = 0,
+    seed: Seed = 0,
 ):
     """Simulate studies of several sizes: their power, and the smallest preference they find."""
     import pandas as pd
@@ -70,9 +73,9 @@ def power(
 
 @app.command()
 def truth(
-    out: Annotated[Path, typer.Option(help="coverage and false alarms, .csv")],
+    out: Annotated[Path, out_file("coverage and false alarms", ".csv")],
     scenarios: Annotated[Path, typer.Option(help="what is planted, .csv")] = Path("config/user_study/truth.csv"),
-    seed: int = 0,
+    seed: Seed = 0,
 ):
     """Simulate studies with planted effects: do the intervals cover them, do the tests cry wolf?"""
     import pandas as pd
@@ -89,7 +92,7 @@ def truth(
 def paper(
     power: Annotated[Path, typer.Option(help="what the verb `power` wrote")],
     truth: Annotated[Path, typer.Option(help="what the verb `truth` wrote")],
-    out: Annotated[Path, typer.Option(help="folder for tables/user_study*")],
+    out: Annotated[Path, out_folder("folder for tables/user_study*")],
 ):
     """What the paper's published rates can bear, as tables."""
     from repro.user_study.report import build_paper
@@ -99,9 +102,9 @@ def paper(
 
 @app.command("test-cards")
 def test_cards(
-    out: Annotated[Path, typer.Option(help="folder for videos/ and prompts.csv")],
+    out: Annotated[Path, out_folder("folder for videos/ and prompts.csv")],
     design: DesignFile = DESIGN,
-    seed: Seed = None,
+    seed: DesignSeed = None,
 ):
     """Make coloured cards in place of videos, to try a survey out."""
     from repro.user_study.testcards import write
@@ -116,7 +119,7 @@ def survey(
     out: Annotated[Path, typer.Option(help="new folder for page/, study.sqlite and links.csv")],
     design: DesignFile = DESIGN,
     address: Annotated[str, typer.Option(help="where the page will be served")] = "http://localhost:8000",
-    seed: Seed = None,
+    seed: DesignSeed = None,
 ):
     """Write the survey: a static page, the collector's database, one link a participant."""
     from repro.user_study.survey import build
@@ -128,8 +131,8 @@ def survey(
 @app.command()
 def collect(
     survey: Annotated[Path, typer.Option(help="folder that the verb `survey` wrote")],
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    host: Annotated[str, typer.Option(help="0.0.0.0 serves the whole network")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
     add: Annotated[list[Path] | None, typer.Option(help="file that a participant exported: add it, and end")] = None,
 ):
     """Serve the page and keep the answers until interrupted."""
@@ -148,7 +151,7 @@ def collect(
 @app.command()
 def export(
     responses: ResponsesFile,
-    out: Annotated[Path, typer.Option(help="answers with the names of the methods, .csv")],
+    out: Annotated[Path, out_file("answers with the names of the methods", ".csv")],
     design: DesignFile = DESIGN,
 ):
     """Write a collector's answers as CSV, exclusions not applied."""
@@ -164,13 +167,13 @@ def export(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="simulated answers, .csv")],
+    out: Annotated[Path, out_file("simulated answers", ".csv")],
     design: DesignFile = DESIGN,
     strengths: Annotated[str, typer.Option(help="method=log-odds, separated by commas; 0 for those not named")] = "",
-    rater_sd: float = 0.5,
-    prompt_sd: float = 0.5,
-    side_bias: float = 0.1,
-    seed: int = 0,
+    rater_sd: Annotated[float, typer.Option(min=0, max=10, help="spread of participants, log-odds")] = 0.5,
+    prompt_sd: Annotated[float, typer.Option(min=0, max=10, help="spread of prompts, log-odds")] = 0.5,
+    side_bias: Annotated[float, typer.Option(min=-10, max=10, help="leaning to the left video, log-odds")] = 0.1,
+    seed: Seed = 0,
 ):
     """Simulated participants with planted effects, to try the analysis out. They are never human data."""
     import numpy as np
@@ -198,7 +201,7 @@ def simulate(
 @app.command()
 def analyse(
     responses: ResponsesFile,
-    out: Annotated[Path, typer.Option(help="folder for tables/ and figures/user_study_responses*")],
+    out: Annotated[Path, out_folder("folder for tables/ and figures/user_study_responses*")],
     design: DesignFile = DESIGN,
 ):
     """Check the answers, apply the exclusion rules, and write tables and figures."""
@@ -215,7 +218,7 @@ def analyse(
 
 @app.command()
 def code(
-    out: Annotated[Path, typer.Option(help="coding sheet to fill in, or with --coded the counts of themes, .csv")],
+    out: Annotated[Path, out_file("coding sheet to fill in, or with --coded the counts of themes", ".csv")],
     responses: Annotated[Path | None, typer.Option(help="answers: .csv, or a collector's .sqlite")] = None,
     coded: Annotated[Path | None, typer.Option(help="the sheet, filled in by two people")] = None,
     codebook: Annotated[Path, typer.Option(help="themes, .csv")] = Path("config/user_study/themes.csv"),

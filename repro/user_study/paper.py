@@ -4,18 +4,17 @@ The paper gives rates alone, no raw data, and its text leaves open what "150 com
 votes of a pair, or each participant's. Both readings are computed throughout.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field
 from scipy.optimize import brentq
 from scipy.stats import t as student
 from statsmodels.stats.proportion import binom_test, proportion_confint
 
-from repro.config import Section, explain
+from repro.config import Section, load_rows
 from repro.errors import ReproError
 from repro.user_study import population
 from repro.user_study.design import FOLDER
@@ -34,6 +33,10 @@ class Printed(Section):
     value: float
     unit: str
     source: str = Field(min_length=1)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.quantity, self.item
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,7 @@ class Paper:
 def load(path: Path = FOLDER / "paper.csv") -> Paper:
     """Raises ReproError for a row that is wrong or missing."""
     path = Path(path)
-    rows: dict[tuple[str, str], float] = {}
-    with path.open(newline="") as handle:
-        for line, row in enumerate(csv.DictReader(handle), start=2):
-            try:
-                printed = Printed(**row)
-            except ValidationError as error:
-                raise explain(error, f"{path.name}, line {line}") from error
-            rows[printed.quantity, printed.item] = printed.value
+    rows = {key: printed.value for key, printed in load_rows(path, Printed, "key").items()}
     try:
         return Paper(
             rates={item: value / 100 for (q, item), value in rows.items() if q == "preference"},

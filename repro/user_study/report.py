@@ -21,11 +21,21 @@ from repro.user_study.cells import (
 )
 from repro.user_study.power import WANTED, detectable
 
+POWER = (
+    ("studies", "two_way", "paired_t_votes"),
+    ("participants", "prompts", "comparisons", "rater_sd", "prompt_sd", "rate"),
+)
+TRUTH = (
+    ("studies", "truth", "coverage", "coverage_low", "coverage_high", "rejected", "rejected_low", "rejected_high"),
+    ("scenario", "method"),
+)
+"""What the measured files must have: values, and keys."""
+
 
 def build_paper(power: Path, truth: Path, out: Path) -> list[Path]:
     """The paper's aggregates recomputed, beside measured power and coverage. Raises ReproError for a missing file."""
     found = paper.load()
-    curves, coverage = read_measured(power, "power"), read_measured(truth, "truth")
+    curves, coverage = read_measured(power, "power", *POWER), read_measured(truth, "truth", *TRUTH)
     frames = {
         "intervals": paper.intervals(found),
         "counts": paper.counts(found),

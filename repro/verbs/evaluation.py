@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import typer
 
 from repro.config import (
-    check_all,
     for_run,
     load_profile,
     load_runs,
@@ -14,9 +13,17 @@ from repro.config import (
     load_systems,
 )
 from repro.device import prepare as _torch
-from repro.files import require_writable
-from repro.sources import load_needs
-from repro.verbs.options import Checkpoints, Device, Evaluation, ProfileName, Prompts, Threads, row_of
+from repro.verbs.options import (
+    Checkpoints,
+    Device,
+    Evaluation,
+    ProfileName,
+    Prompts,
+    Threads,
+    out_file,
+    out_folder,
+    row_of,
+)
 
 app = typer.Typer()
 
@@ -24,14 +31,15 @@ app = typer.Typer()
 @app.command()
 def check(profile: ProfileName = "mini"):
     """Validate the profile and every row of the sheets in config/."""
-    check_all(load_profile(profile))
-    load_needs()
-    typer.echo(f"{profile}: {len(load_runs())} runs, {len(load_students())} students, all valid")
+    from repro.sheets import check as check_sheets
+
+    files = check_sheets(load_profile(profile))
+    typer.echo(f"{profile}: {len(load_runs())} runs, {len(load_students())} students; all of {files} sheets valid")
 
 
 @app.command()
 def prompts(
-    out: Annotated[Path, typer.Option()],
+    out: Annotated[Path, out_file("encoded prompts", ".safetensors")],
     checkpoints: Checkpoints,
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
@@ -48,7 +56,7 @@ def evaluate(
     run: Annotated[str, typer.Option(help="run_id of runs.csv")],
     prompts: Prompts,
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for quality.json, scores.csv and frames.npz")],
+    out: Annotated[Path, out_folder("folder for quality.json, scores.csv and frames.npz")],
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
     device: Device = "cpu",
@@ -58,7 +66,6 @@ def evaluate(
     from repro.evaluation.quality import evaluate as measure
 
     _torch(threads, device)
-    require_writable(out)
     row = row_of(load_runs(), run, "run", "runs.csv")
     config = for_run(load_profile(profile, evaluation=evaluation), row, load_students())
     measure(config, row, prompts, checkpoints, out, device)
@@ -68,7 +75,7 @@ def evaluate(
 def preview(
     source: Annotated[str, typer.Argument(help="real, reconstruction, teacher, or a checkpoint such as ode")],
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="contact sheet, .png; the scores go beside it as .json")],
+    out: Annotated[Path, out_file("contact sheet, its scores go beside it as .json", ".png")],
     profile: ProfileName = "mini",
     count: Annotated[int, typer.Option(min=2, help="held-out prompts")] = 16,
     steps: Annotated[int, typer.Option(min=0, help="Euler steps of the teacher; 0 takes the profile's")] = 0,
@@ -93,7 +100,7 @@ def preview(
 def headroom(
     system: Annotated[str, typer.Argument(help="row of headroom.csv")],
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for headroom.json, scores.csv, draws.csv and frames.npz")],
+    out: Annotated[Path, out_folder("folder for headroom.json, scores.csv, draws.csv and frames.npz")],
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
     device: Device = "cpu",
@@ -103,7 +110,6 @@ def headroom(
     from repro.evaluation.headroom import measure
 
     _torch(threads, device)
-    require_writable(out)
     row = row_of(load_systems(), system, "system", "headroom.csv")
     run = row_of(load_runs(), row.run, "run", "runs.csv")
     measure(load_profile(profile, evaluation=evaluation), row, run, checkpoints, out, device)
@@ -112,7 +118,7 @@ def headroom(
 @app.command()
 def videos(
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for <prompt>.gif and README.md")],
+    out: Annotated[Path, out_folder("folder for <prompt>.gif and README.md")],
     systems: Annotated[str, typer.Option(help="rows of headroom.csv, separated by commas, from left to right")],
     profile: ProfileName = "mini",
     count: Annotated[int, typer.Option(min=1, help="held-out prompts")] = 12,
@@ -132,7 +138,7 @@ def videos(
 @app.command()
 def validity(
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for validity.json, five tables and frames.npz")],
+    out: Annotated[Path, out_folder("folder for validity.json, five tables and frames.npz")],
     profile: ProfileName = "mini",
     device: Device = "cpu",
     threads: Threads = 0,
@@ -141,7 +147,6 @@ def validity(
     from repro.evaluation.validity import measure
 
     _torch(threads, device)
-    require_writable(out)
     measure(load_profile(profile), checkpoints, out, device)
 
 
@@ -150,7 +155,7 @@ def time_runs(
     runs: Annotated[str, typer.Option(help="run_ids, separated by commas; they are interleaved")],
     prompts: Prompts,
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder; <run_id>/timing.json each")],
+    out: Annotated[Path, out_folder("folder; <run_id>/timing.json each")],
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
     device: Device = "cpu",

@@ -8,7 +8,7 @@ import typer
 from repro.config import load_scale
 from repro.device import prepare as _torch
 from repro.errors import ReproError
-from repro.verbs.options import Device, ProfileName, RunName, Seed, Threads, row_of, student_run
+from repro.verbs.options import Device, ProfileName, RunName, Seed, Threads, out_file, row_of, student_run
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ def _studio(profile: str, run, checkpoints: Path, folder: Path, model: str, engi
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="a caption; --prompts takes its place")] = "",
-    out: Annotated[Path, typer.Option(help="video to write, .mp4")] = Path("clip.mp4"),
+    out: Annotated[Path, out_file("video to write", ".mp4")] = Path("clip.mp4"),
     prompts: Annotated[
         Path | None, typer.Option(help="lines `second,prompt`: prompts that change as it goes on")
     ] = None,
@@ -55,7 +55,9 @@ def generate(
         float, typer.Option(help="length, rounded up to whole chunks; 0 ends a clip after the last prompt begins")
     ] = 0.0,
     seed: Seed = 0,
-    scale: Annotated[int, typer.Option(min=0, help="enlarge each pixel so many times; 0 makes small ones large")] = 0,
+    scale: Annotated[
+        int, typer.Option(min=0, max=64, help="enlarge each pixel so often; 0 makes small ones large")
+    ] = 0,
     crf: Annotated[int, typer.Option(min=0, max=51, help="compression; 18 hardly loses anything")] = 18,
     profile: ProfileName = "mini",
     checkpoints: Shipped = SHIPPED,
@@ -73,10 +75,12 @@ def generate(
     _torch(threads, device)
     cues = read_cues(prompts) if prompts else [Cue(0.0, prompt)]
     row = student_run(run)
-    row = row.model_copy(update={"schedule": schedule or row.schedule, "cycle": cycle})
     geometry = load_scale(profile).geometry.with_chunk_frames(row.chunk_frames)
     frames = frames_for(geometry, seconds or cues[-1].second + geometry.frames / geometry.fps)
-    row.schedule_for(geometry.resized(frames=frames))
+    rolled = geometry.resized(frames=frames)
+    # A short video takes as much of the row's schedule as it has chunks.
+    row = row.model_copy(update={"schedule": schedule or row.schedule[: rolled.chunks], "cycle": cycle})
+    row.schedule_for(rolled)
     studio = _studio(profile, row, checkpoints, weights, model, engine, device)
     scale = scale or geometry.enlargement
     typer.echo(film(studio, cues, out, frames=frames, seed=seed, scale=scale, crf=crf, recaches=recache))

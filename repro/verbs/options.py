@@ -1,5 +1,6 @@
 """Options that several verbs share."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from repro.config import EvaluationSize, Run, load_runs
 from repro.errors import ReproError
+from repro.files import require_writable
 
 ProfileName = Annotated[str, typer.Option("--profile", help="mini, smoke or wan: a file of config/")]
 
@@ -21,6 +23,40 @@ Device = Annotated[str, typer.Option("--device", help="cpu or cuda")]
 
 
 Threads = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 leaves PyTorch's choice")]
+
+
+def out_folder(told: str):
+    """An option for a folder to write to, tried before any work."""
+
+    def tried(folder: Path) -> Path:
+        require_writable(folder)
+        return folder
+
+    return typer.Option(help=told, callback=tried)
+
+
+def out_file(told: str, suffix: str):
+    """The same for a file, whose name must end in `suffix`."""
+
+    def tried(path: Path | None) -> Path | None:
+        if path is not None:
+            if path.suffix != suffix or path.is_dir():
+                raise ReproError(f"{path} is no name for a {suffix} file: give one such as result{suffix}")
+            require_writable(path.parent)
+        return path
+
+    return typer.Option(help=f"{told}, {suffix}", callback=tried)
+
+
+def _positive(value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise ReproError(f"{value:g} seconds are no length of time: give a number above 0")
+    return value
+
+
+def seconds_option(told: str):
+    """An option for a time in seconds, finite and above 0."""
+    return typer.Option(help=told, callback=_positive)
 
 
 Evaluation = Annotated[
@@ -45,7 +81,7 @@ def student_run(name: str) -> Run:
     return row
 
 
-Seed = Annotated[int, typer.Option("--seed", min=0, help="of the random numbers")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="of the random numbers")]
 
 
 RunName = Annotated[str, typer.Option("--run", help="row of runs.csv: student, cache, window, decoder")]

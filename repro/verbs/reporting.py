@@ -9,7 +9,7 @@ import typer
 from repro.config import (
     load_profile,
 )
-from repro.verbs.options import ProfileName
+from repro.verbs.options import ProfileName, out_file, out_folder
 
 app = typer.Typer()
 
@@ -17,7 +17,7 @@ app = typer.Typer()
 @app.command()
 def long_table(
     videos: Annotated[Path, typer.Option("--long", help="folder of the verbs `long` and `pace`")],
-    out: Annotated[Path, typer.Option(help="folder for tables/long.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/long.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
     """What changes in long videos as they go on, and what their chunks cost."""
@@ -29,7 +29,7 @@ def long_table(
 @app.command()
 def windows_table(
     windows: Annotated[Path, typer.Option(help="folder that the verb `windows` wrote")],
-    out: Annotated[Path, typer.Option(help="folder for tables/table4.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/table4.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
     """Table 4 beside the paper's numbers: where does the plateau of the attention window start?"""
@@ -41,7 +41,7 @@ def windows_table(
 @app.command()
 def search_table(
     search: Annotated[Path, typer.Option(help="folder that the verb `search` wrote")],
-    out: Annotated[Path, typer.Option(help="folder for tables/search.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/search.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
     """The finalists and their front, monotone schedules against others, and what steps are worth where."""
@@ -53,7 +53,7 @@ def search_table(
 @app.command()
 def codecs_table(
     codecs: Annotated[Path, typer.Option(help="folder that the verb `codecs` wrote")],
-    out: Annotated[Path, typer.Option(help="folder for tables/table8.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/table8.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
     """Table 8 beside the paper's numbers."""
@@ -65,7 +65,7 @@ def codecs_table(
 @app.command()
 def story_table(
     story: Annotated[Path, typer.Option(help="folder that the verb `story` wrote")],
-    out: Annotated[Path, typer.Option(help="folder for tables/story.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/story.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
     """Text alignment of every part of the story, and how smooth the changes are."""
@@ -77,7 +77,7 @@ def story_table(
 @app.command("headroom-table")
 def headroom_table(
     systems: Annotated[Path, typer.Option(help="folder of the verb `headroom`, <system>/headroom.json each")],
-    out: Annotated[Path, typer.Option(help="folder for tables/headroom.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/headroom.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
     """Systems side by side, and the targets of headroom_targets.csv with verdicts."""
@@ -89,7 +89,7 @@ def headroom_table(
 @app.command()
 def speed_tables(
     folder: Annotated[Path, typer.Option("--records", help="folder of records that speed and numerics wrote")],
-    out: Annotated[Path, typer.Option(help="folder for tables/*.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/*.{csv,md,html,tex}")],
 ):
     """Tables of speed: the paper's value, ours, their ratio; the ladder; the errors."""
     from repro.reporting.speed import build
@@ -102,7 +102,7 @@ def speed_tables(
 def table(
     number: Annotated[int, typer.Argument(min=1, max=9)],
     runs: Annotated[Path, typer.Option(help="folder of the runs' records")],
-    out: Annotated[Path, typer.Option(help="folder for tableN.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tableN.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
     speed: Annotated[Path | None, typer.Option(help="records of the verb `speed`, for Tables 1 and 7")] = None,
 ):
@@ -119,7 +119,7 @@ def table(
 def figure(
     name: Annotated[Literal["5a", "5b", "10"], typer.Argument(help="which")],
     runs: Annotated[Path, typer.Option(help="folder of the runs' records")],
-    out: Annotated[Path, typer.Option(help="folder for tables/figureN.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/figureN.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
     """The numbers of one of the paper's figures of ablations."""
@@ -132,7 +132,7 @@ def figure(
 @app.command()
 def validity_table(
     validity: Annotated[Path, typer.Option(help="folder that the verb `validity` wrote")],
-    out: Annotated[Path, typer.Option(help="folder for tables/validity.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/validity.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
 ):
     """Write the verdicts on the measures and the judge's agreement as tables."""
@@ -142,7 +142,7 @@ def validity_table(
 
 
 @app.command()
-def audit(out: Annotated[Path, typer.Option(help="folder for tables/audit.{csv,md,html,tex}")]):
+def audit(out: Annotated[Path, out_folder("folder for tables/audit.{csv,md,html,tex}")]):
     """The paper's printed numbers against one another: every relation of config/audit.csv, recomputed."""
     from repro.reporting.audit import build, counts
 
@@ -151,7 +151,7 @@ def audit(out: Annotated[Path, typer.Option(help="folder for tables/audit.{csv,m
 
 @app.command()
 def claims(
-    out: Annotated[Path, typer.Option(help="folder for tables/{claims,scorecard}.*")],
+    out: Annotated[Path, out_folder("folder for tables/{claims,scorecard}.*")],
     published: Annotated[Path, typer.Option(help="folder of what was published, by profile")] = Path(
         "results/published"
     ),
@@ -170,7 +170,7 @@ def claims(
 @app.command()
 def notebook(
     source: Annotated[Path, typer.Argument(help="percent-format notebook, such as notebooks/table5.py")],
-    out: Annotated[Path, typer.Option(help="executed notebook, .ipynb")],
+    out: Annotated[Path, out_file("executed notebook", ".ipynb")],
     parameter: Annotated[list[str] | None, typer.Option(help="name=value, as often as needed")] = None,
 ):
     """Execute a notebook with parameters; the same results give the same bytes."""

@@ -10,7 +10,7 @@ from repro.config import (
 )
 from repro.device import prepare as _torch
 from repro.errors import ReproError
-from repro.verbs.options import Device, ProfileName, Threads
+from repro.verbs.options import Device, ProfileName, Threads, out_file, seconds_option
 
 app = typer.Typer()
 
@@ -37,7 +37,7 @@ def preflight(
 
 @app.command()
 def speed(
-    out: Annotated[Path, typer.Option(help="records, .json")],
+    out: Annotated[Path, out_file("records", ".json")],
     tables: Annotated[
         str, typer.Option(help="table1 … table8, ladder, or several with commas: their rows, interleaved")
     ],
@@ -53,9 +53,7 @@ def speed(
     """
     from repro.evaluation.speed import write_measured
     from repro.evaluation.speed_rows import rows_of
-    from repro.files import require_writable
 
-    require_writable(out.parent)
     _torch(threads, device)
     chosen = rows_of(tables.split(","), rows.split(",") if rows else None)
     write_measured(load_scale(profile), chosen, engine, out, device)
@@ -71,7 +69,7 @@ def bench(
     engine: Annotated[str, typer.Option(help="row of engines.csv; its precision too")] = "",
     profile: Annotated[str, typer.Option(help="scale; wan on a GPU and mini elsewhere when not given")] = "",
     frames: Annotated[int, typer.Option(help="video frames; 0 takes the profile's")] = 0,
-    out: Annotated[Path | None, typer.Option(help="records, .json")] = None,
+    out: Annotated[Path | None, out_file("records", ".json")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; a GPU where there is one when not given")] = "",
     threads: Threads = 0,
 ):
@@ -97,17 +95,15 @@ def bench(
 
 @app.command()
 def numerics(
-    out: Annotated[Path, typer.Option(help="records, .json")],
+    out: Annotated[Path, out_file("records", ".json")],
     engines: Annotated[str, typer.Option(help="rows of engines.csv, separated by commas")] = "eager,fast,fp8",
     profile: ProfileName = "wan",
-    seconds: Annotated[float, typer.Option(help="length of the long roll")] = 45.0,
+    seconds: Annotated[float, seconds_option("length of the long roll")] = 45.0,
     device: Device = "cuda",
     threads: Threads = 0,
 ):
     """What engines change in the numbers: their errors against the plain model in fp32, on the same latents."""
     from repro.evaluation.numerics import write_measured
-    from repro.files import require_writable
 
-    require_writable(out.parent)
     _torch(threads, device)
     write_measured(load_scale(profile), engines.split(","), seconds, out, device)

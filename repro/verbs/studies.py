@@ -13,7 +13,6 @@ from repro.config import (
     load_students,
 )
 from repro.device import prepare as _torch
-from repro.files import require_writable
 from repro.verbs.options import (
     Checkpoints,
     Device,
@@ -22,6 +21,7 @@ from repro.verbs.options import (
     Prompts,
     RunName,
     Threads,
+    out_folder,
     row_of,
     student_run,
 )
@@ -33,7 +33,7 @@ app = typer.Typer()
 def long(
     system: Annotated[str, typer.Argument(help="row of long.csv")],
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for long.json, scores.csv.gz, curves.csv, drift.csv, frames.npz")],
+    out: Annotated[Path, out_folder("folder for long.json, scores.csv.gz, curves.csv, drift.csv, frames.npz")],
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
     device: Device = "cpu",
@@ -43,7 +43,6 @@ def long(
     from repro.evaluation.long_video import measure
 
     _torch(threads, device)
-    require_writable(out)
     run, config = row_of(load_long(), system, "system", "long.csv"), load_profile(profile, evaluation=evaluation)
     measure(config if run.student == REAL else for_run(config, run, load_students()), run, checkpoints, out, device)
 
@@ -52,7 +51,7 @@ def long(
 def pace(
     systems: Annotated[str, typer.Option(help="rows of long.csv, separated by commas")],
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for pace.csv and pace.json")],
+    out: Annotated[Path, out_folder("folder for pace.csv and pace.json")],
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
     device: Device = "cpu",
@@ -62,7 +61,6 @@ def pace(
     from repro.evaluation.pace import measure
 
     _torch(threads, device)
-    require_writable(out)
     rows = [row_of(load_long(), name, "system", "long.csv") for name in systems.split(",")]
     measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)
 
@@ -70,7 +68,7 @@ def pace(
 @app.command()
 def windows(
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for windows.json, scores.csv.gz and latency.csv")],
+    out: Annotated[Path, out_folder("folder for windows.json, scores.csv.gz and latency.csv")],
     run: RunName = "diagonal_4322222",
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
@@ -81,7 +79,6 @@ def windows(
     from repro.evaluation.windows import measure
 
     _torch(threads, device)
-    require_writable(out)
     row, config = student_run(run), load_profile(profile, evaluation=evaluation)
     measure(for_run(config, row, load_students()), row, checkpoints, out, device)
 
@@ -90,7 +87,7 @@ def windows(
 def search(
     prompts: Prompts,
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for search.json, screened, probes and scores .csv.gz")],
+    out: Annotated[Path, out_folder("folder for search.json, screened, probes and scores .csv.gz")],
     run: Annotated[str, typer.Option(help="row of runs.csv: student, cache and window")] = "diagonal_4322222",
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
@@ -101,7 +98,6 @@ def search(
     from repro.evaluation.search import measure
 
     _torch(threads, device)
-    require_writable(out)
     row = student_run(run)
     measure(load_profile(profile, evaluation=evaluation), row, prompts, checkpoints, out, device)
 
@@ -109,7 +105,7 @@ def search(
 @app.command()
 def codecs(
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for codecs.json, scores.csv and frames.npz")],
+    out: Annotated[Path, out_folder("folder for codecs.json, scores.csv and frames.npz")],
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
     device: Device = "cpu",
@@ -119,14 +115,13 @@ def codecs(
     from repro.evaluation.codecs import measure
 
     _torch(threads, device)
-    require_writable(out)
     measure(load_profile(profile, evaluation=evaluation), checkpoints, out, device)
 
 
 @app.command()
 def story(
     checkpoints: Checkpoints,
-    out: Annotated[Path, typer.Option(help="folder for story.json, scores.csv.gz and frames.npz")],
+    out: Annotated[Path, out_folder("folder for story.json, scores.csv.gz and frames.npz")],
     runs: Annotated[str, typer.Option(help="rows of runs.csv, separated by commas")] = "diagonal_4322222",
     profile: ProfileName = "mini",
     evaluation: Evaluation = "default",
@@ -137,6 +132,5 @@ def story(
     from repro.evaluation.story import measure
 
     _torch(threads, device)
-    require_writable(out)
     rows = [student_run(name) for name in runs.split(",")]
     measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)

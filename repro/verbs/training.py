@@ -13,7 +13,17 @@ from repro.config import (
 )
 from repro.device import prepare as _torch
 from repro.errors import ReproError
-from repro.verbs.options import Checkpoints, Device, ProfileName, Seed, Threads, row_of
+from repro.verbs.options import (
+    Checkpoints,
+    Device,
+    ProfileName,
+    Seed,
+    Threads,
+    out_file,
+    out_folder,
+    row_of,
+    seconds_option,
+)
 
 app = typer.Typer()
 
@@ -37,7 +47,7 @@ def train(
     seed: Seed = 0,
     device: Device = "cpu",
     threads: Threads = 0,
-    max_seconds: Annotated[float | None, typer.Option(help="stop with a checkpoint after this long")] = None,
+    max_seconds: Annotated[float | None, seconds_option("stop with a checkpoint after this long")] = None,
 ):
     """Train one stage; killed or stopped, the same command goes on where it was.
 
@@ -77,7 +87,7 @@ def train(
 
 @app.command()
 def iterations(
-    out: Annotated[Path, typer.Option(help="records, .json")],
+    out: Annotated[Path, out_file("records", ".json")],
     profile: ProfileName = "mini",
     stages: Annotated[str, typer.Option(help="stages or students, separated by commas; Table 5's when not given")] = "",
     device: Device = "cpu",
@@ -86,9 +96,7 @@ def iterations(
     """Count the FLOPs of a training iteration of every stage, and time a few on the device."""
     from repro.evaluation.training_cost import FIXED_STAGES, write_measured
     from repro.evaluation.training_cost import stages as shown
-    from repro.files import require_writable
 
-    require_writable(out.parent)
     _torch(threads, device)
     names = stages.split(",") if stages else shown()
     for name in names:
@@ -100,7 +108,7 @@ def iterations(
 def cost(
     logs: Annotated[Path, typer.Option(help="folder with <stage>/log.jsonl of every stage")],
     measured: Annotated[list[Path], typer.Option(help="records of the verb `iterations`, one file a device")],
-    out: Annotated[Path, typer.Option(help="folder for tables/cost.{csv,md,html,tex} and cost/*.json")],
+    out: Annotated[Path, out_folder("folder for tables/cost.{csv,md,html,tex} and cost/*.json")],
     profile: ProfileName = "mini",
 ):
     """What training costs: the logs' wall time, counted FLOPs, and estimates from measured iterations."""

@@ -107,12 +107,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """`/prompt` with `{"id", "prompt"}`."""
-        length = int(self.headers.get("Content-Length") or 0)
-        if urlsplit(self.path).path != "/prompt" or length > MAX_BODY:
+        length = self.headers.get("Content-Length", "")
+        if urlsplit(self.path).path != "/prompt" or not length.isdecimal() or int(length) > MAX_BODY:
             self.close_connection = True
             return self._refuse(HTTPStatus.BAD_REQUEST, "POST /prompt takes a short JSON object")
         try:
-            asked = json.loads(self.rfile.read(length))
+            asked = json.loads(self.rfile.read(int(length)))
             self.show.say(str(asked["prompt"]), str(asked["id"]))
         except (ValueError, KeyError, TypeError):
             return self._refuse(HTTPStatus.BAD_REQUEST, 'send {"id": …, "prompt": …}')
@@ -170,6 +170,6 @@ def make_server(studio: Studio, host: str, port: int) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer((host, port), handler)
     except OSError as error:
-        raise ReproError(f"cannot serve at {host}:{port}: {error.strerror}. Choose another --port") from error
+        raise ReproError(f"cannot serve at {host}:{port}: {error.strerror}. Choose another --port or --host") from error
     server.daemon_threads = True
     return server

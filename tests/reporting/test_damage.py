@@ -38,7 +38,7 @@ def study(request, tmp_path):
         (b"{}", "cannot be read .*valid array"),
         (b"[]", "holds no records"),
         (b"[{}]", r"cannot be read \(0\.run_id: Field required"),
-        (b"\xff\xfe\x00", "cannot be read .*utf-8"),
+        (b"\xff\xfe\x00", "is no text in UTF-8"),
         (b'[{"run_id": ', "cannot be read .*Invalid JSON"),
     ],
 )

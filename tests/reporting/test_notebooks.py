@@ -77,7 +77,7 @@ def test_a_failing_cell_is_named_and_the_old_notebook_stays(source, tmp_path):
 
 
 def test_sources_and_targets_are_checked(source, tmp_path):
-    with pytest.raises(ReproError, match=r"nothing\.py does not exist"):
+    with pytest.raises(ReproError, match=r"no notebook source .*nothing\.py"):
         notebooks.execute(tmp_path / "nothing.py", tmp_path / "a.ipynb", {})
     with pytest.raises(ReproError, match=r"must end in \.ipynb"):
         notebooks.execute(source(), tmp_path / "a.html", {})

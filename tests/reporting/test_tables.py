@@ -137,9 +137,7 @@ def test_scores_with_gaps_are_refused(runs_dir, tmp_path, damage):
     """No quiet mean over what is left."""
     path = runs_dir / "self_5333333" / "scores.csv"
     damage(pd.read_csv(path)).to_csv(path, index=False)
-    with pytest.raises(
-        ReproError, match=r"self_5333333/scores\.csv (lacks column text|has a gap in column seed, line 5)"
-    ):
+    with pytest.raises(ReproError, match=r"self_5333333/scores\.csv (lacks column text|has a gap in column seed)"):
         tables.build(5, "smoke", runs_dir, tmp_path)
 
 

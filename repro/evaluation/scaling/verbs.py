@@ -8,20 +8,18 @@ import typer
 from repro.config import load_scale, load_students
 from repro.device import prepare
 from repro.errors import ReproError
-from repro.verbs.options import Device, ProfileName, Threads
+from repro.verbs.options import Device, ProfileName, Threads, out_file, out_folder
 
 app = typer.Typer(no_args_is_help=True, help="What more GPUs give: training and generation at paper scale.")
 
-Out = Annotated[Path, typer.Option("--out", help="records, .json")]
+Out = Annotated[Path, out_file("records", ".json")]
 
 
-def _prepared(out: Path, threads: int, device: str) -> None:
-    from repro.files import require_writable
+def _prepared(threads: int, device: str) -> None:
     from repro.training import distributed
 
     if not distributed.launched():
         raise ReproError("this verb counts the GPUs that torchrun gives it: torchrun --nproc-per-node 1 -m repro …")
-    require_writable(out.parent)
     prepare(threads, device)
 
 
@@ -44,7 +42,7 @@ def iteration(
     if student not in known or not known[student].rolls_out:
         rows = ", ".join(name for name, row in known.items() if row.rolls_out)
         raise ReproError(f"no student {student!r} in config/students.csv that trains on its own rollouts: {rows}")
-    _prepared(out, threads, device)
+    _prepared(threads, device)
     with distributed.joined(device) as own:
         settings = {"videos": videos, "iterations": iterations, "compiled": compiled}
         measure(load_scale(profile), student, out, own, **settings)
@@ -64,7 +62,7 @@ def generation(
     from repro.evaluation.scaling.generation import measure
     from repro.training import distributed
 
-    _prepared(out, threads, device)
+    _prepared(threads, device)
     with distributed.joined(device) as own:
         measure(load_scale(profile), row, out, own, videos=videos, engine=engine)
 
@@ -72,7 +70,7 @@ def generation(
 @app.command()
 def table(
     folder: Annotated[Path, typer.Option("--records", help="folder of records that the other two wrote")],
-    out: Annotated[Path, typer.Option(help="folder for tables/scaling.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for tables/scaling.{csv,md,html,tex}")],
 ):
     """Efficiencies from the records of one GPU and of more, and what 64 would take for VBench's videos."""
     from repro.reporting.scaling import build

