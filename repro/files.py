@@ -83,7 +83,8 @@ def try_lock(path: Path) -> IO | None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process alone; the kernel lets go of it however the process ends."""
+    """Hold `folder`, made if need be, for this process alone; the kernel lets go of it however the process ends."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
     lock = try_lock(Path(folder) / ".lock")
     if lock is None:
         raise ReproError(f"another process is at work in {folder}: wait until it has ended, or stop it")
