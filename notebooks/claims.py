@@ -41,7 +41,7 @@ display(Markdown(found.markdown))
 
 # %%
 drawn = ROOT / results / "figures"
-display(Image(figures.save(claim_answers.forest(found.parts), drawn / "claims_scores.png")))
+display(Image(figures.save(claim_answers.forest(found.claims), drawn / "claims_scores.png")))
 print(claim_answers.resolved(found))
 
 # %% [markdown]

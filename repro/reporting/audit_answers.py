@@ -61,13 +61,16 @@ def pace() -> Figure:
         reach = [(b - a) / 2 for a, b in zip(low, high, strict=True)]
         axis.errorbar(x, middle, yerr=reach, fmt=marker, label=mode.capitalize(), capsize=2)
         if mode == "diagonal":
-            for place, text in enumerate(labels):  # labels of equal steps would lie on one another
+            for steps in sorted(set(x)):  # labels of equal steps would lie on one another: one list, as the points lie
+                mine = sorted(((middle[i], labels[i]) for i in range(len(x)) if x[i] == steps), reverse=True)
                 axis.annotate(
-                    text,
-                    (x[place], middle[place]),
-                    xytext=(5, -9 if place % 2 else 4),
+                    "\n".join(text for _, text in mine),
+                    (steps, mine[-1][0]),
+                    xytext=(0, -6),
                     textcoords="offset points",
-                    fontsize=7,
+                    fontsize=6,
+                    ha="center",
+                    va="top",
                 )
     axis.set(xlabel="steps of a video (7 chunks)", ylabel="81 frames / printed throughput, s")
     axis.set_ylim(bottom=0)

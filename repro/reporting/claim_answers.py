@@ -54,10 +54,10 @@ def missing(found: Results) -> str:
     return "\n".join(f"{r.claim.replace('_', ' ')}: {r.missing}" for r in rows.itertuples()) or "Nothing is missing."
 
 
-def forest(parts: pd.DataFrame) -> Figure:
-    """Differences in points with their 95% intervals, coloured by verdict, each named once."""
-    rows = parts[parts["unit"].eq("points") & parts["value"].notna()].drop_duplicates("what").iloc[::-1]
-    figure = Figure(figsize=(9, 0.6 + 0.2 * len(rows)), layout="constrained")
+def forest(claims: pd.DataFrame) -> Figure:
+    """Every claim of a difference in points: the comparison that decides it, its 95% interval, its verdict."""
+    rows = claims[claims["unit"].eq("points") & claims["value"].notna()].iloc[::-1]
+    figure = Figure(figsize=(11, 0.8 + 0.26 * len(rows)), layout="constrained")
     axis = figure.subplots()
     for name, colour in COLOURS.items():
         mine = rows["verdict"].eq(name).to_numpy()
@@ -65,8 +65,10 @@ def forest(parts: pd.DataFrame) -> Figure:
             reach = [(rows["value"] - rows["low"])[mine], (rows["high"] - rows["value"])[mine]]
             axis.errorbar(rows["value"][mine], mine.nonzero()[0], xerr=reach, fmt="o", ms=3, color=colour, label=name)
     axis.axvline(0, color="black", lw=0.8)
-    axis.set_yticks(range(len(rows)), rows["what"], fontsize=6)
-    axis.set_xlabel("first − second, percentage points")
+    axis.set_yticks(range(len(rows)), rows["claim"].str.replace("_", " ") + ": " + rows["deciding"], fontsize=7)
+    axis.set_xlabel("first − second, percentage points (linear to 1, then logarithmic)")
+    axis.set_xscale("symlog", linthresh=1)
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(y=0.01)
-    axis.legend(loc="upper left")
+    axis.legend(loc="upper left", fontsize=8)
     return figure

@@ -269,7 +269,8 @@ def notes(judged: list[Judged]) -> tuple[str, ...]:
         "reproduced: every comparison agrees; contradicted: at least one speaks against it; unresolved: an interval "
         "holds both; one seed: a row was trained once, which decides nothing; not measured: a named part is missing.",
         "Scores: paired differences over the same prompts and training seeds, percentage points [95% cluster "
-        f"bootstrap interval]; p values Holm-adjusted over all {tested} of them. No worse: by less than the margin in "
+        f"bootstrap interval]; p values Holm-adjusted over all {tested} of them, those of long videos, windows and the "
+        "search in their own tables. No worse: by less than the margin in "
         "config/claims.csv; where none was fixed before the scores were seen, only a resolved difference decides. Of "
         "several comparisons the one furthest from the claim is shown; claims_parts.csv has all.",
         "Times and memory: medians [quartiles] on the device of the records; a ratio's range divides opposite "

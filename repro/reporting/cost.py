@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from repro.config import Profile, load_devices
+from repro.config import Profile, load_devices, load_students
 from repro.errors import ReproError
 from repro.evaluation.training_cost import COST_VERSION, kinds, stage_fit, stages
 from repro.files import write_atomic, write_text
@@ -66,19 +66,35 @@ def wall_seconds(seconds: pd.Series) -> float:
     return float(seconds[after.isna() | (after < seconds)].sum())
 
 
-def read_logs(folder: Path) -> list[Logged]:
-    """All stages that have a log, in the order of training. Raises ReproError where there is none."""
-    found = {}
+def read_logs(folder: Path) -> tuple[list[Logged], list[Logged]]:
+    """All stages that have a log, in the order of training, and the other students. Raises ReproError where there is
+    no stage."""
+    found, others = {}, []
     for path in sorted(Path(folder).glob(f"*/{LOG}")):
         name, lines = path.parent.name, read_log(path)
         stage = re.sub(r"-s\d+$", "", name)
-        if stage in stages() and lines:
-            found[name] = Logged(name, stage, pd.DataFrame(lines), read_run(path.parent))
+        if lines:
+            log = Logged(name, stage, pd.DataFrame(lines), read_run(path.parent))
+            if stage in stages():
+                found[name] = log
+            elif stage in load_students():
+                others.append(log)
     if not found:
         raise ReproError(
             f"{folder} holds no <stage>/{LOG} of {', '.join(stages())}: choose the folder of training logs"
         )
-    return sorted(found.values(), key=lambda log: (stages().index(log.stage), log.name))
+    return sorted(found.values(), key=lambda log: (stages().index(log.stage), log.name)), others
+
+
+def other_students(logs: list[Logged]) -> str:
+    """One sentence on those that have no row."""
+    walls = pd.Series([wall_seconds(log.rows["seconds"]) for log in logs])
+    devices = ", ".join(dict.fromkeys(log.told(lambda p: p["device"]) for log in logs))
+    return (
+        f"Also trained, and not in these rows: {len(logs)} students of other tables on {devices}, median "
+        f"{significant(walls.median())} s [{significant(walls.min())} to {significant(walls.max())}], "
+        f"{significant(walls.sum() / 3600)} h in all; a log does not say what ran beside it."
+    )
 
 
 def read_measured(files: list[Path], profile: Profile) -> tuple[pd.DataFrame, list[str]]:
@@ -262,11 +278,12 @@ def to_records(logs: list[Logged], table: pd.DataFrame, profile: Profile) -> lis
 
 def build(profile: Profile, logs_dir: Path, measured_files: list[Path], out: Path) -> None:
     """Write `tables/cost{.csv,.md,.html,.tex,_estimates.csv,_losses.csv}` and `cost/training.json` in `out`."""
-    out, logs = Path(out), read_logs(logs_dir)
+    out, (logs, others) = Path(out), read_logs(logs_dir)
     measured, left_out = read_measured(measured_files, profile)
     made, guessed = training(logs, measured, profile), estimates(measured, profile)
     sections = (_training_section(made, profile), _estimate_section(guessed, profile))
-    document = Document(sections, notes(logs, made, guessed, left_out, profile))
+    told = notes(logs, made, guessed, left_out, profile)
+    document = Document(sections, [*told, other_students(others)] if others else told)
     for suffix, text in (("md", render.markdown), ("html", render.html), ("tex", render.latex)):
         write_text(out / "tables" / f"cost.{suffix}", text(document))
     for name, frame in (("cost", made), ("cost_estimates", guessed), ("cost_losses", losses(logs))):

@@ -207,5 +207,5 @@ def confuses(study: Study) -> str:
 
 def shows(study: Study) -> str:
     """What the strip shows, and what the wrong caption says."""
-    true, wrong = study.example["captions"][0], study.example["captions"][-1]
+    true, wrong = (str(study.example["captions"][i]) for i in (0, -1))
     return f"One clip of {true!r}, clean and at the worst of every corruption; wrongly told: {wrong!r}."

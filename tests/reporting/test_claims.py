@@ -209,7 +209,7 @@ def test_the_scorecard_counts_what_it_lists(found):
     assert len(claims.listed(judged, printed.load()).rows) == len(judged)
     assert claim_answers.counted(results).startswith(f"{len(judged)} claims: {row[2]} reproduced")
     assert "tested differences of scores are decided" in claim_answers.resolved(results)
-    assert len(claim_answers.forest(results.parts).axes[0].get_yticks()) >= 10
+    assert len(claim_answers.forest(results.claims).axes[0].get_yticks()) >= 10
 
 
 def test_published_claims_are_those_of_the_sheet():
