@@ -53,13 +53,16 @@ def fit(scores: pd.DataFrame) -> StepEffects:
 def explained(scores: pd.DataFrame) -> float:
     """Share of the variance between schedules' means that the effects predict, each schedule left out in turn.
 
-    NaN where there are too few schedules to leave one out.
+    A schedule that alone has some number of steps in a chunk cannot be predicted by the others and is not; NaN where
+    that leaves fewer than two.
     """
     means = _wide(scores).mean(axis=1).to_numpy()
     choices = sorted({int(d) for s in scores["schedule"] for d in s})
     design = _design(_wide(scores).index, choices)
     hat = design @ np.linalg.pinv(design)
-    kept = 1 - np.diag(hat)
-    if kept.min() < 1e-9:
+    own = 1 - np.diag(hat)
+    known = own > 1e-9
+    if known.sum() < 2:
         return float("nan")
-    return float(1 - np.sum(((means - hat @ means) / kept) ** 2) / np.sum((means - means.mean()) ** 2))
+    missed = (means - hat @ means)[known] / own[known]
+    return float(1 - np.mean(missed**2) / np.mean((means[known] - means[known].mean()) ** 2))

@@ -311,7 +311,7 @@ def answer_kinds(found: Search) -> str:
 
 def explained_text(found: Search) -> str:
     share = step_effects.explained(found.probes)
-    return "an unknown share" if np.isnan(share) else f"{100 * share:.0f}%"
+    return "an unknown share" if np.isnan(share) else f"{100 * share:.0f}%" if share > 0 else "none"
 
 
 def answer_worth(found: Search) -> str:

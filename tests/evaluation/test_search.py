@@ -141,7 +141,14 @@ def test_effects_that_do_not_add_up_are_told_to_explain_little():
     noise = {}
     probes = probed(lambda steps, p: noise.setdefault(tuple(steps), rng.normal()))
     assert step_effects.explained(probes) < 0.2
-    assert np.isnan(step_effects.explained(probes[probes["schedule"].isin(sorted(probes["schedule"].unique())[:9])]))
+    few = probes[probes["schedule"].isin(sorted(probes["schedule"].unique())[:9])]
+    assert np.isnan(step_effects.explained(few))
+
+
+def test_a_schedule_that_the_others_cannot_predict_is_left_out_of_what_is_explained():
+    probes = probed(lambda steps, p: 0.02 * (steps[0] == 4) - 0.01 * steps[6])
+    odd = probes[probes["schedule"] == probes["schedule"].iloc[0]].assign(schedule="9111111", total=9.0)
+    assert step_effects.explained(pd.concat([probes, odd])) == pytest.approx(1)
 
 
 def test_a_search_stopped_goes_on_and_is_tabled(everything, smoke, run, tmp_path, monkeypatch):
