@@ -169,7 +169,7 @@ class Rung(Section):
 
     prompts: PositiveInt
     keep: PositiveInt
-    """The best so many of each kind (monotone or not) at each number of forwards."""
+    """The best so many of each kind (monotone or not) at each number of forwards and of steps in the first chunk."""
 
 
 class Probes(Rung):

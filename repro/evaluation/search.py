@@ -72,10 +72,14 @@ def describe(schedules: Sequence[str], run: Run) -> pd.DataFrame:
 
 
 def survivors(table: pd.DataFrame, scores: pd.Series, keep: int) -> list[str]:
-    """The best `keep` of each kind at each number of forwards; `scores` by schedule. Ties go to the table's order."""
+    """The best `keep` of each kind at each number of forwards and of steps in the first chunk; `scores` by schedule.
+
+    The first chunk's steps matter most, and which are best is known least: prompts differ in it. Without them, what
+    the prompts of the screening like would stand for its kind. Ties go to the table's order.
+    """
     ranked = table[table["schedule"].isin(scores.index)].assign(score=table["schedule"].map(scores))
     ranked = ranked.sort_values("score", ascending=False, kind="stable")
-    return sorted(ranked.groupby(["forwards", "monotone"]).head(keep)["schedule"])
+    return sorted(ranked.groupby(["forwards", "monotone", ranked["schedule"].str[0]]).head(keep)["schedule"])
 
 
 class Scorer:

@@ -60,13 +60,21 @@ def shape(found: Search) -> Figure:
     for name, (colour, marker) in VERDICTS.items():
         rows = told[told["verdict"] == name]
         bars = np.stack([rows["difference"] - rows["low"], rows["high"] - rows["difference"]]).clip(min=0)
-        left.errorbar(rows["forwards"], 100 * rows["difference"], yerr=100 * bars, fmt=marker, color=colour, label=name)
+        left.errorbar(
+            rows["forwards"] + 0.12 * (rows["first"] - 3),
+            100 * rows["difference"],
+            yerr=100 * bars,
+            fmt=marker,
+            color=colour,
+            label=name,
+        )
     low, high = interval_of(draws)
     left.axhspan(100 * low, 100 * high, color="#0072B2", alpha=0.15, label="mean")
     left.axhline(100 * mean, color="#0072B2", linewidth=1)
     left.axhline(0, color="black", linewidth=1)
-    left.set(xlabel="forwards", ylabel="monotone − other, points of Total")
-    left.legend(fontsize=8)
+    left.set(xlabel="forwards (side by side: few to many steps in the first chunk)",
+             ylabel="monotone − other, points of Total")  # fmt: skip
+    left.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.15), ncols=4)
     table = worth(found)
     for k, (steps, rows) in enumerate(table.groupby("steps")):
         bars = np.stack([rows["worth"] - rows["low"], rows["high"] - rows["worth"]]).clip(min=0)
