@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from repro.config import CONFIG_DIR, REAL, Profile, Run, load_runs, runs_of
+from repro.config import CONFIG_DIR, REAL, Profile, Run, load_runs, load_students, runs_of
 from repro.errors import ReproError
 from repro.evaluation.speed_rows import load_speed, rows_of
 from repro.evaluation.statistics import holm, verdict
 from repro.reporting import claims, comparisons, paper, records, render
 from repro.reporting.gather import one_value, read_scores
-from repro.reporting.notes import NAMES, reading
+from repro.reporting.notes import NAMES, reading, trained_at
 from repro.reporting.render import Document, Section, signed, significant, with_range
 from repro.reporting.verdicts import ONE_SEED
 
@@ -311,8 +311,8 @@ def pair_section(spec: Spec, pairs: pd.DataFrame) -> Section:
             str(r.seeds),
             *([signed(r.paper_difference, 1)] if printed else []),
             with_range(r.difference, r.low, r.high, signed),
-            f"{r.p:.3f}",
-            render.DASH if math.isnan(r.p_holm) else f"{r.p_holm:.3f}",
+            render.p_value(r.p),
+            render.p_value(r.p_holm),
             r.claim,
             r.verdict,
         )
@@ -331,6 +331,14 @@ MOTION_NOTE = (
 )
 
 
+def _regressed(measured: Measured) -> str:
+    """Rows with a weight of their own."""
+    students = load_students()
+    weights = {row: students[r.student].reg_weight for row, r in measured.runs.items() if r.student in students}
+    told = ", ".join(f"{named(row)} has {w:g}" for row, w in weights.items() if w is not None)
+    return f" ({told})" if told else ""
+
+
 def common_notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> list[str]:
     """What any table of these needs beside it."""
     how, counts = reading(profile.name), pairs["verdict"].value_counts()
@@ -347,7 +355,9 @@ def common_notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> l
         "resolved difference decides), where both rows have several training seeds; p values Holm-adjusted over these "
         f"{int(pairs['p_holm'].notna().sum())} comparisons: {told}. Other p values decide nothing. "
         "Where claims.md judges the same over more comparisons, its verdict counts.",
-        f"The weight of the regression loss is {weight:g} in the training of every student whose row names none.",
+        f"The weight of the regression loss is {weight:g} in the training of every student whose row in students.csv "
+        f"names none{_regressed(measured)}; the paper's (eq. 12) is 1.",
+        *trained_at(measured.runs.values()),
     ]
 
 

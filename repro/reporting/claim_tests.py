@@ -242,9 +242,13 @@ def rolled(claim: Claim, found: Published) -> list[Part]:
     for part, (first, second), measure, roll in parts:
         if not part.missing:
             rows = found.rolled.set_index(["roll", "system", "reference", "measure"])
-            key = (roll, first, second, measure)
+            key, turned = (roll, first, second, measure), (roll, second, first, measure)
+            scale = long_video.SCALE[measure]
             if key in rows.index:
-                _fill(part, rows.loc[key], "difference", long_video.SCALE[measure], "points")
+                _fill(part, rows.loc[key], "difference", scale, "points")
+            elif turned in rows.index:
+                row = rows.loc[turned].rename({"low": "high", "high": "low"})
+                _fill(part, row, "difference", -scale, "points")
             else:
                 part.missing = f"the comparison of {first} and {second} in mini/long"
     return [p for p, *_ in parts]

@@ -267,7 +267,8 @@ def notes(judged: list[Judged]) -> tuple[str, ...]:
     return (
         *(f"{t[0].upper()}{t[1:]}." for t in map(reading, ("mini", "wan"))),
         "reproduced: every comparison agrees; contradicted: at least one speaks against it; unresolved: an interval "
-        "holds both; one seed: a row was trained once, which decides nothing; not measured: a named part is missing.",
+        "holds both, or the correction leaves p at 0.05 or more; one seed: a row was trained once, which decides "
+        "nothing; not measured: a named part is missing.",
         "Scores: paired differences over the same prompts and training seeds, percentage points [95% cluster "
         f"bootstrap interval]; p values Holm-adjusted over all {tested} of them, those of long videos, windows and the "
         "search in their own tables. No worse: by less than the margin in "

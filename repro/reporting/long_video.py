@@ -14,7 +14,7 @@ from repro.evaluation.statistics import cluster_counts, holm, paired_difference,
 from repro.reporting import records, render, stored
 from repro.reporting.comparisons import resamples
 from repro.reporting.notes import reading
-from repro.reporting.render import Document, Section, signed, significant, with_range
+from repro.reporting.render import Document, Section, p_value, signed, significant, with_range
 from repro.reporting.verdicts import ONE_SEED
 
 NAME, MAKER = "long", "snakemake --cores all long"
@@ -216,7 +216,7 @@ def pair_sections(pairs: pd.DataFrame) -> tuple[Section, ...]:
             f"{r['system']} − {r['reference']}",
             NAMES[r["measure"]],
             with_range(*(SCALE[r["measure"]] * r[c] for c in ("difference", "low", "high")), signed),
-            f"{r['p_holm']:.3f}",
+            p_value(r["p_holm"]),
             told(r["difference"], r["p_holm"], r["n"], r["seeds"], ("higher", "lower")),
         )
         for r in pairs.to_dict("records")

@@ -1,7 +1,10 @@
 """Sentences about a table, made from its data: names, how to read it, what speaks against what."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
+from repro.config import Run, load_students
 from repro.reporting.gather import Gathered
 
 NAMES = {
@@ -56,11 +59,23 @@ def notes(gathered: Gathered, printed: dict, quality: pd.DataFrame) -> tuple[str
         f"{gathered.timing_device}, decoding included; the paper's: one NVIDIA H100 at 832×480.",
         "Paper NFE is 2·Σ(steps), equal within a schedule; forwards are the transformer calls made, cache "
         "passes included.",
+        *trained_at(gathered.runs),
         f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.",
     ]
     if not quality.empty:
         lines += _verdict_notes(quality)
     return tuple(lines)
+
+
+def trained_at(runs: Iterable[Run]) -> list[str]:
+    """Which students some rows run on other steps than those that they were trained on; no line where none is."""
+    students = load_students()
+    own = {r.student: students[r.student].schedule for r in runs if r.student in students and r.schedule}
+    other = dict.fromkeys(r.student for r in runs if own.get(r.student, r.schedule) != r.schedule)
+    if not other:
+        return []
+    told = " and ".join(f"{s} at {own[s]}" for s in other)
+    return [f"Trained once for all their schedules: {told}; on other steps than its own a student may stand worse."]
 
 
 def _verdict_notes(quality: pd.DataFrame) -> list[str]:

@@ -62,6 +62,13 @@ def signed(value: float, digits: int = 2) -> str:
     return text[1:] if float(text) == 0 else text
 
 
+def p_value(p: float, digits: int = 3) -> str:
+    """A p value with `digits` decimals; a smaller one is told to be smaller, since none is 0."""
+    if pd.isna(p):
+        return DASH
+    return f"{p:.{digits}f}" if round(p, digits) else f"< {10.0**-digits:.{digits}f}"
+
+
 def with_range(value: float, low: float, high: float, form) -> str:
     return f"{form(value)} [{form(low)}, {form(high)}]"
 

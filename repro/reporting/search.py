@@ -17,7 +17,7 @@ from repro.evaluation.statistics import cluster_counts, holm, interval_of, two_s
 from repro.reporting import records, render, stored
 from repro.reporting.long_video import FEWEST
 from repro.reporting.notes import reading
-from repro.reporting.render import Document, Section, signed, significant, with_range
+from repro.reporting.render import Document, Section, p_value, signed, significant, with_range
 
 NAME = "search"
 COLUMNS = {
@@ -234,7 +234,7 @@ def kind_section(found: Search) -> Section:
         (
             f"{r['forwards']:.0f}", f"{r['first']}", r["monotone"], r["other"],
             with_range(*(100 * r[c] for c in ("difference", "low", "high")), signed),
-            f"{r['p_holm']:.3f}", r["verdict"],
+            p_value(r["p_holm"]), r["verdict"],
         )
         for r in told.to_dict("records")
     ]  # fmt: skip

@@ -278,8 +278,8 @@ def notes(measured: Measured, table: str) -> tuple[str, ...]:
     limits = {v for m, v in found if m == "power_limit_after"}
     lines = [
         RANDOM,
-        f"Ours: median [quartiles] of {_turns(measured, table)}; batch 1; decoding included, text encoding not. "
-        "Ratio: ours divided by the paper's.",
+        f"Ours: median [quartiles] of {_turns(measured, table)}; batch 1; decoding included, text encoding not."
+        + (" Ratio: ours divided by the paper's." if table != "ladder" else ""),
         "FLOPs of the share are those of the DiT, over the whole video's time.",
     ]
     if table == "ladder" or "in_flight_latency_s" in SPEED_TABLES[table]:

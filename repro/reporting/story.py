@@ -14,7 +14,7 @@ from repro.reporting import records, render, stored
 from repro.reporting.figures import panels
 from repro.reporting.long_video import FEWEST, told
 from repro.reporting.notes import reading
-from repro.reporting.render import Document, Section, signed, with_range
+from repro.reporting.render import Document, Section, p_value, signed, with_range
 
 NAME, MAKER = "story", "snakemake --cores all story"
 NAMES = {"text": "Text, %", "total": "Total, %", "jump": "Jump at the change", "seam": "Jump where chunks meet"}
@@ -90,7 +90,7 @@ def way_section(story: Story) -> Section:
             cells = (render.DASH if r is None else _ranged(measure, (r.value, r.low, r.high)) for r in ways)
             gain = table.loc[run, measure]
             difference = _ranged(measure, gain[["difference", "low", "high"]], signed)
-            rows.append((run, name, *cells, difference, f"{gain['p_holm']:.3f}", gain["verdict"]))
+            rows.append((run, name, *cells, difference, p_value(gain["p_holm"]), gain["verdict"]))
     labels = ("Run", "Measure", *(w.capitalize() for w in WAYS), "Recache − keep", "p (Holm)", "Verdict")
     caption = "Prompts that change on the way: keep the cache, recache it, or begin afresh"
     return Section(NAME, caption, tuple(("", x) for x in labels), tuple(rows))

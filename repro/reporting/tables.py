@@ -201,7 +201,7 @@ def pair_sections(spec: Spec, quality: pd.DataFrame, ratios: pd.DataFrame) -> tu
             NAMES[r.metric],
             signed(r.paper_difference, 1),
             with_range(r.difference, r.low, r.high, signed),
-            f"{r.p_holm:.3f}",
+            render.p_value(r.p_holm),
             r.verdict,
         )
         for r in quality.itertuples()

@@ -13,7 +13,7 @@ from repro.evaluation.windows import Window, grid
 from repro.reporting import comparisons, paper, printed, records, render, stored
 from repro.reporting.long_video import FEWEST, told
 from repro.reporting.notes import reading
-from repro.reporting.render import DASH, Document, Section, signed, significant, with_range
+from repro.reporting.render import DASH, Document, Section, p_value, signed, significant, with_range
 
 NAME = "table4"
 WORDS = ("better", "worse")
@@ -152,7 +152,7 @@ def section(found: Windows, profile: str) -> Section:
                 printed_of["total"],
                 *(ours(w, f"total_{when}", comparisons.PERCENT, "{:.1f}".format) for when in ("first", "last")),
                 DASH if known is None else with_range(known["difference"], known["low"], known["high"], signed),
-                DASH if known is None else f"{known['p_holm']:.3f}",
+                DASH if known is None else p_value(known["p_holm"]),
                 DASH if known is None else known["verdict"],
                 printed_of["in_flight_latency_s"],
                 ours(w, "in_flight_latency_s", MS),
@@ -180,7 +180,7 @@ def section(found: Windows, profile: str) -> Section:
 
 def sink_section(found: Windows) -> tuple[Section, ...]:
     rows = tuple(
-        (str(r.window), with_range(r.difference, r.low, r.high, signed), f"{r.p_holm:.3f}", r.verdict)
+        (str(r.window), with_range(r.difference, r.low, r.high, signed), p_value(r.p_holm), r.verdict)
         for r in found.pairs[found.pairs["against"] == "no sink"].itertuples()
     )
     columns = (("", "Window"), ("", "Total, points"), ("", "p (Holm)"), ("", "With a sink it is"))

@@ -45,7 +45,7 @@ def span(low: float, high: float) -> str:
 
 
 def p_text(p: float) -> str:
-    return DASH if pd.isna(p) else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+    return render.p_value(p, 4)
 
 
 def number(value: float, digits: int = 2) -> str:
