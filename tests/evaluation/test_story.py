@@ -20,11 +20,10 @@ def test_the_story_has_ten_parts_in_the_worlds_words_that_begin_with_segments():
     assert len(cues) == 10 and all(parse_caption(cue.prompt).scene is not None for cue in cues)
 
 
-def test_a_part_that_begins_elsewhere_is_refused(tmp_path, monkeypatch, smoke):
+def test_a_part_that_begins_elsewhere_is_refused(tmp_path, smoke):
     (tmp_path / "story.csv").write_text("0,a small red star\n4,a small red circle\n")
-    monkeypatch.setattr(story, "CONFIG_DIR", tmp_path)
     with pytest.raises(ReproError, match=r"prompt at 4\.0 s must begin with a segment of 81 frames"):
-        story.load_story(smoke)
+        story.load_story(smoke, tmp_path)
 
 
 def test_parts_follow_each_other(smoke):
