@@ -156,7 +156,7 @@ def best_section(sweep: Sweep, planned: list[Point], best: pd.DataFrame) -> Sect
         for r in best.itertuples()
     )
     columns = ("Varied", "Measure", "Settings measured", "Best: paper", "Best: ours", "Ours minus the paper's")
-    columns += ("Training seeds", "Best minus worst")
+    columns += ("Training seeds", "Spread of leads")
     caption = f"{sweep.spec.label}: the best {sweep.setting.partition(',')[0]}, and its lead in percentage points"
     return Section(f"{sweep.spec.name}-best", caption, tuple(("", c) for c in columns), rows)
 
