@@ -38,7 +38,8 @@ def front(found: Search) -> Figure:
         axis.step(scale * edge[cost], 100 * edge["total"], where="post", color="#737373", linewidth=1, zorder=0)
         for row in edge.to_dict("records"):
             place = (scale * row[cost], 100 * row["total"])
-            axis.annotate(row["schedule"], place, textcoords="offset points", xytext=(4, 6), fontsize=7)
+            # Up and to the left of the front there is nothing.
+            axis.annotate(row["schedule"], place, textcoords="offset points", xytext=(-6, 8), fontsize=7, ha="right")
         axis.set(xlabel=label.replace(", s", ", ms"))
     axes[0, 0].set_ylabel("Total, %")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
