@@ -131,6 +131,10 @@ def load_timings(spec: Spec, path: Path, profile: Profile) -> Timings:
     }
 
 
+TURNED = {"better": "worse", "no worse": "no better"}
+"""What a claim of the other row says of the reference."""
+
+
 def compare(
     spec: Spec, measured: Measured, printed: dict, profile: Profile, config_dir: Path = CONFIG_DIR
 ) -> pd.DataFrame:
@@ -146,15 +150,19 @@ def compare(
     settings = profile.evaluation
     claimed = claims.expected(claims.load(config_dir))
 
-    def claim(other: str, metric: str) -> claims.Claim | None:
-        return claimed.get((measured.runs[spec.reference].run_id, measured.runs[other].run_id, metric))
+    def claim(first: str, second: str, metric: str) -> claims.Claim | None:
+        return claimed.get((measured.runs[first].run_id, measured.runs[second].run_id, metric))
 
     cells = [(other, metric) for other in others for metric in spec.measures]
-    margins = {(spec.reference, o, m): claim(o, m).margin for o, m in cells if claim(o, m)}
+    mine = [claim(spec.reference, *cell) for cell in cells]
+    theirs = [claim(other, spec.reference, metric) for other, metric in cells]
+    margins = {(spec.reference, *cell): c.margin for cell, c in zip(cells, mine, strict=True) if c}
     found = comparisons.quality_pairs(
         measured.scores, pairs, spec.measures, printed, settings.bootstrap, settings.seed, margins
     ).rename(columns={"schedule": "row"})
-    found["claim"] = [c.expectation if (c := claim(*cell)) else NO_CLAIM for cell in cells]
+    found["claim"] = [
+        a.expectation if a else TURNED[b.expectation] if b else NO_CLAIM for a, b in zip(mine, theirs, strict=True)
+    ]
     found["seeds"] = [min(measured.seeds(spec.reference), measured.seeds(r)) for r in found["row"]]
     found["verdict"] = found["claim"].where(found["claim"] == NO_CLAIM, ONE_SEED)
     tested = (found["claim"] != NO_CLAIM) & (found["seeds"] > 1)
@@ -162,7 +170,8 @@ def compare(
     if tested.any():
         found.loc[tested, "p_holm"] = holm(found.loc[tested, "p"])
         shifted = found["difference"] + [margins.get((spec.reference, *cell), 0.0) for cell in cells]
-        judged = zip(shifted[tested], found.loc[tested, "p_holm"], strict=True)
+        asked = shifted.where(~found["claim"].isin(TURNED.values()), -found["difference"])
+        judged = zip(asked[tested], found.loc[tested, "p_holm"], strict=True)
         found.loc[tested, "verdict"] = [verdict(d, p) for d, p in judged]
     return found
 

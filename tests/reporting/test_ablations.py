@@ -79,7 +79,7 @@ def test_what_the_paper_claims_and_several_trainings_show_is_tested(folder, smok
     ablations.build(2, smoke_profile, folder, tmp_path / "out")
     found = ablation_answers.load(tmp_path / "out", 2)
     pairs = found.pairs.set_index(["row", "metric"])
-    assert pairs["p_holm"].notna().sum() == 13
+    assert pairs["p_holm"].notna().sum() == 14
     assert set(pairs.loc["without_flow_loss"]["verdict"]) == {"reproduced"}
     assert pairs.loc[("without_diagonal_forcing", ablations.MOTION), "verdict"] == "no claim"
     assert set(pairs.loc["flow_release_4322222"]["verdict"]) == {"no claim"}
@@ -169,3 +169,12 @@ def test_a_method_alone_is_compared_with_nothing(folder, smoke_profile, tmp_path
     (folder / "frame_level_4322222").rename(tmp_path / "away")
     with pytest.raises(ReproError, match="no row of Table 7 was evaluated beside chunk_size_3"):
         ablations.build(7, smoke_profile, folder, tmp_path / "out")
+
+
+def test_a_claim_for_the_other_row_is_held_against_the_reference(folder, smoke_profile, tmp_path):
+    """The paper claims that training with the regression loss is better; here the method without it leads."""
+    ablations.build(2, smoke_profile, folder, tmp_path / "out")
+    pairs = ablation_answers.load(tmp_path / "out", 2).pairs.set_index(["row", "metric"])
+    row = pairs.loc[("full_reg_4322222", "total")]
+    assert row["difference"] > 0 and (row["claim"], row["verdict"]) == ("worse", "contradicted")
+    assert pairs.loc[("full_reg_4322222", "text"), "claim"] == "no claim"
