@@ -75,7 +75,7 @@ def test_a_table_says_what_was_planted_and_what_was_not_trained(folder, smoke_pr
 
 
 def test_what_the_paper_claims_and_several_trainings_show_is_tested(folder, smoke_profile, tmp_path):
-    """Tested are thirteen claims: four measures of two components and five of the flow loss."""
+    """Tested are fourteen claims: four measures of two components, five of the flow loss, one of the regression loss."""
     ablations.build(2, smoke_profile, folder, tmp_path / "out")
     found = ablation_answers.load(tmp_path / "out", 2)
     pairs = found.pairs.set_index(["row", "metric"])
@@ -85,7 +85,7 @@ def test_what_the_paper_claims_and_several_trainings_show_is_tested(folder, smok
     assert set(pairs.loc["flow_release_4322222"]["verdict"]) == {"no claim"}
     assert set(pairs.loc["without_diagonal_denoising"]["claim"]) == {"no worse", "no claim"}
     assert "real" not in set(found.pairs["row"])
-    assert "13 of 13 tested claims are decided" in ablation_answers.verdicts(found.pairs)
+    assert "14 of 14 tested claims are decided" in ablation_answers.verdicts(found.pairs)
 
 
 def test_motion_is_a_share_of_the_real_clips(folder, smoke_profile, tmp_path):
