@@ -75,7 +75,7 @@ def test_a_table_says_what_was_planted_and_what_was_not_trained(folder, smoke_pr
 
 
 def test_what_the_paper_claims_and_several_trainings_show_is_tested(folder, smoke_profile, tmp_path):
-    """Tested are fourteen claims: four measures of two components, five of the flow loss, one of the regression loss."""
+    """Fourteen claims: four measures of two components, five of the flow loss, one of the regression loss."""
     ablations.build(2, smoke_profile, folder, tmp_path / "out")
     found = ablation_answers.load(tmp_path / "out", 2)
     pairs = found.pairs.set_index(["row", "metric"])
