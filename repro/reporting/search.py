@@ -4,7 +4,7 @@ Legend: F finalists, N (seed, prompt) pairs, R resamples.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ RESAMPLES = 20_000
 """So many that Holm over all pairs leaves the smallest p well below 0.05."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Search:
     """`finalists`: one row a schedule, in order of cost; `values_FN`: their Totals on the fresh prompts."""
 
@@ -98,6 +98,7 @@ def load(folder: Path, profile: str) -> Search:
     )
 
 
+@lru_cache(maxsize=1)
 def fronts(found: Search) -> pd.DataFrame:
     """The finalists, with whether each is on the front for each cost, and the share of resamples in which it is."""
     table = found.finalists.copy()
@@ -128,6 +129,7 @@ def front_verdict(rows: pd.DataFrame) -> str:
     return "contradicted" if better.any() else "reproduced" if worse.all() else "unresolved"
 
 
+@lru_cache(maxsize=1)
 def kinds(found: Search) -> tuple[pd.DataFrame, tuple[float, np.ndarray]]:
     """Best monotone less best other schedule wherever both have as many forwards and as many steps in the first chunk;
     and the mean over these places with its draws.
@@ -173,6 +175,7 @@ def kind_verdict(rows: pd.DataFrame) -> str:
     return "contradicted" if "contradicted" in told else "unresolved" if "unresolved" in told else "reproduced"
 
 
+@lru_cache(maxsize=1)
 def worth(found: Search) -> pd.DataFrame:
     """What each number of steps in each chunk adds to Total, by least squares over the probes.
 

@@ -1,5 +1,7 @@
 """Figures 5 and 10 from synthetic scores: known curves, no model."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,10 +26,10 @@ MOVES = {"diagonal_4322222": 0.9, "forcing_teacher_4322222": 0.6}
 """Share of the real clips' speed in every chunk."""
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """Every run of the three figures but ABSENT. Prompts and seeds differ widely, by the same amount in every run."""
-    rng = np.random.default_rng(0)
+    made, rng = tmp_path_factory.mktemp("runs"), np.random.default_rng(0)
     of_clip = rng.normal(0, 0.01, (3, PROMPTS)) + np.array([[0.0], [0.05], [-0.02]])
     runs = {r.run_id: r for f in ("5a", "5b", "10") for r in runs_of(f"figure{f}", load_runs().values())}
     for name in runs.keys() - set(ABSENT):
@@ -42,33 +44,39 @@ def folder(tmp_path):
             # The real clips themselves speed up, and a strategy is a share of them.
             scores[MOTION] = np.full(len(value), 0.01 * (1 + k) * MOVES.get(name, 1.0))
             chunks.append(pd.DataFrame(scores, index=index).reset_index().assign(chunk=k))
-        (tmp_path / name).mkdir()
-        table.to_csv(tmp_path / name / "scores.csv", index=False)
-        pd.concat(chunks).to_csv(tmp_path / name / "chunks.csv", index=False)
+        (made / name).mkdir()
+        table.to_csv(made / name / "scores.csv", index=False)
+        pd.concat(chunks).to_csv(made / name / "chunks.csv", index=False)
         common = COMMON | {"run_id": name, "seeds": list(range(seeds)), "n": len(table)}
         means = table[list(ASPECTS)].mean()
         write(
-            tmp_path / name / "quality.json",
+            made / name / "quality.json",
             [Record(metric=m, value=v, low=v, high=v, **common) for m, v in means.items()],
         )
-    return tmp_path
+    return made
 
 
 @pytest.fixture
+def folder(made, tmp_path):
+    """The same, to be spoilt."""
+    return shutil.copytree(made, tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
 def profile():
     return load_profile("smoke")
 
 
-@pytest.fixture
-def level(folder, profile, tmp_path):
-    sweeps.build("5a", profile, folder, tmp_path / "out")
-    return figure_answers.load(tmp_path / "out", "5a", "best")
+@pytest.fixture(scope="module")
+def level(made, profile):
+    sweeps.build("5a", profile, made, made / "out")
+    return figure_answers.load(made / "out", "5a", "best")
 
 
-@pytest.fixture
-def strategy(folder, profile, tmp_path):
-    strategies.build(profile, folder, tmp_path / "out")
-    return figure_answers.load(tmp_path / "out", "10", "chunks")
+@pytest.fixture(scope="module")
+def strategy(made, profile):
+    strategies.build(profile, made, made / "out")
+    return figure_answers.load(made / "out", "10", "chunks")
 
 
 def settings(name: str, curve: str) -> dict[float, str]:
