@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from repro import sheets
-from repro.config import CONFIG_DIR, ROOT
+from repro.config import CONFIG_DIR
 from repro.errors import ReproError
 
 FILES = sorted(
@@ -37,4 +37,3 @@ def test_a_spoilt_sheet_is_refused_by_name(file, damage, smoke, tmp_path):
 
 def test_the_sheets_as_they_are_pass(smoke):
     assert sheets.check(smoke) == len(sheets.READERS) + 1
-    assert CONFIG_DIR == ROOT / "config"

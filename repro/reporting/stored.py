@@ -40,10 +40,10 @@ def _wrong(found: pd.DataFrame, columns: Sequence[str], keys: Sequence[str], tex
     if absent := [c for c in columns if c not in found.columns]:
         return f"lacks column {', '.join(absent)}"
     for column in columns:
-        values = found[column] if column in text else pd.to_numeric(found[column], errors="coerce")
-        bad = values.isna() | np.isinf(values) if column not in text else values.isna()
+        values = found[column]
+        bad = values.isna() if column in text else ~np.isfinite(pd.to_numeric(values, errors="coerce"))
         if bad.any():
-            value = found[column][bad].iloc[0]
+            value = values[bad].iloc[0]
             told = "a gap" if pd.isna(value) else f"{value!s:.40}"
             return f"has {told} in column {column}, line {int(bad.to_numpy().argmax()) + 2}"
     if keys and (twice := found.duplicated(list(keys))).any():
