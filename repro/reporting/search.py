@@ -338,7 +338,7 @@ def answer_worth(found: Search) -> str:
     best = worth(found).sort_values("worth").groupby("chunk")
     steps, gain = best["steps"].last(), best["worth"].last() - best["worth"].first()
     return (
-        f"On the prompts of the probes the best number of steps is, chunk by chunk, {''.join(map(str, steps))}; between "
+        f"On the probes' prompts the best number of steps is, chunk by chunk, {''.join(map(str, steps))}; between "
         f"the best and the worst lie {', '.join(significant(100 * g) for g in gain)} points of Total, most in chunk "
         f"{gain.idxmax()}. On other prompts that explains {explained_text(found)} of what schedules differ by."
     )
