@@ -272,13 +272,17 @@ def searched(claim: Claim, found: Published) -> list[Part]:
     if found.search is None:
         return [Part(claim, "", missing="mini/search")]
     seeds, n = len(np.unique(found.search.seeds_N)), len(found.search.seeds_N)
+
+    def part(what: str, value: float, low: float, high: float, told: str, p_holm: float = np.nan) -> Part:
+        told = told if seeds > 1 else ONE_SEED
+        return Part(claim, what, 100 * value, 100 * low, 100 * high, "points", n, seeds, p_holm=p_holm, verdict=told)
+
     if claim.test == "front":
         rows = search.rivals(found.search)
         best = rows.loc[rows["difference"].idxmax()]
-        value, low, high = (-100 * best[c] for c in ("difference", "high", "low"))
-        what, told = f"{search.PAPER} − {best['schedule']}", search.front_verdict(rows)
-    else:
-        rows, (mean, draws) = search.kinds(found.search)
-        value, (low, high) = 100 * mean, (100 * x for x in search.interval_of(draws))
-        what, told = "best monotone − best other", search.kind_verdict(rows)
-    return [Part(claim, what, value, low, high, "points", n, seeds, verdict=told if seeds > 1 else ONE_SEED)]
+        bounds = (-best[c] for c in ("difference", "high", "low"))
+        return [part(f"{search.PAPER} − {best['schedule']}", *bounds, search.front_verdict(rows))]
+    rows, _ = search.kinds(found.search)
+    return [
+        part(f"{r.monotone} − {r.other}", r.difference, r.low, r.high, r.verdict, r.p_holm) for r in rows.itertuples()
+    ]

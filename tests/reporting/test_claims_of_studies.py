@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from repro.reporting import claim_tests, long_video, search
-from repro.reporting.claims import Claim
+from repro.reporting.claims import Claim, Judged
 from repro.reporting.verdicts import CONTRADICTED, NOT_MEASURED, ONE_SEED, REPRODUCED, UNRESOLVED
 
 ROLL, PROMPTS = 45.0, 12
@@ -79,12 +79,15 @@ def test_the_schedule_of_the_paper_on_the_front(gain, verdict):
     assert part.what == "4322222 − 4222222"
 
 
-def test_kinds_of_schedules_take_the_searchs_verdict(monkeypatch):
+def test_a_kind_of_schedules_is_judged_by_every_comparison(monkeypatch):
     made = SimpleNamespace(seeds_N=np.repeat(range(3), 4))
-    monkeypatch.setattr(
-        search, "kinds", lambda found: (pd.DataFrame({"verdict": ["reproduced"]}), (0.02, np.full(500, 0.02)))
-    )
-    (part,) = claim_tests.searched(claim(test="monotone"), published(found=made))
-    assert part.verdict == REPRODUCED and part.value == pytest.approx(2.0)
+    columns = ["monotone", "other", "difference", "low", "high", "p_holm", "verdict"]
+    rows = [("1111111", "1222212", -0.02, -0.03, -0.01, 0.01, CONTRADICTED)]
+    rows += [("4322222", "4232222", 0.03, 0.02, 0.04, 0.02, REPRODUCED)]
+    monkeypatch.setattr(search, "kinds", lambda found: (pd.DataFrame(rows, columns=columns), None))
+    judged = claim_tests.searched(claim(test="monotone"), published(found=made))
+    deciding = Judged(judged[0].claim, judged).deciding
+    assert len(judged) == 2 and deciding.verdict == CONTRADICTED and deciding.what == "1111111 − 1222212"
+    assert (deciding.value, deciding.low, deciding.high) == pytest.approx((-2, -3, -1)) and deciding.p_holm == 0.01
     (part,) = claim_tests.searched(claim(test="monotone"), published())
     assert part.verdict == NOT_MEASURED and part.missing == "mini/search"
