@@ -84,8 +84,9 @@ def load(folder: Path) -> Measured:
     """Every `*.json` of a folder. Raises ReproError where there is none, and for devices that differ."""
     found = records.of_one_device(folder, "measure them with python -m repro speed, on a GPU")
     known, files = load_speed(), {p.stem: records.read(p) for p in sorted(Path(folder).glob("*.json"))}
+    numerics = files.pop("numerics", [])  # by engine: one may be called as a row of speed.csv is
     timed = {f: records.keyed((r for r in read if r.run_id in known), f) for f, read in files.items()}
-    return Measured(timed, [r for r in found if r.run_id not in known], found[0].device)
+    return Measured(timed, numerics, found[0].device)
 
 
 def _settings(config: SpeedRow, profile: str) -> dict:

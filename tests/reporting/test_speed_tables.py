@@ -43,6 +43,10 @@ def test_gain_is_over_the_rung_before(measured):
     assert ladder["gain"].prod() == pytest.approx(whole)
 
 
+def test_an_engine_may_be_called_as_a_rung_is(measured):
+    assert "fp8_attention" in set(speed.numerics_frame(measured)["engine"]) & set(measured.sources("ladder"))
+
+
 def test_published_tables_are_those_of_the_published_records(tmp_path):
     made = speed.build(PUBLISHED / "speed", tmp_path)
     assert made
