@@ -140,7 +140,7 @@ def describe(
         add(measure, by_clip.mean(0), counts @ by_clip / counts.sum(1, keepdims=True))
     if len(clips) >= DISTANCE_CLIPS:
         by_segment = features.reshape(len(clips), segments, -1).transpose(1, 0, 2)
-        distances = [metrics.KernelDistance(f, real_ND) for f in by_segment]
+        distances = [metrics.KernelDistance(f, real_ND, clips["seed"]) for f in by_segment]
         values, draws = np.array([d() for d in distances]), np.stack([d.of_each(counts) for d in distances], axis=1)
         add(DISTANCE, values, draws - draws.mean(0) + values)
     return (

@@ -226,9 +226,13 @@ class Frechet:
 
 
 class KernelDistance:
-    """Unbiased squared MMD with the cubic polynomial kernel of KID, on features standardised by the second set."""
+    """Unbiased squared MMD with the cubic polynomial kernel of KID, on features standardised by the second set.
 
-    def __init__(self, a_ND: np.ndarray, b_ND: np.ndarray):
+    Students of different training seeds make like clips of one prompt, which are no independent draws: the distance
+    is the mean over `groups_N` of the first set's clips, and only clips of one group are held against each other.
+    """
+
+    def __init__(self, a_ND: np.ndarray, b_ND: np.ndarray, groups_N: np.ndarray | None = None):
         centre, scale = b_ND.mean(0), b_ND.std(0) + 1e-6
         a, b = ((x.astype(np.float64) - centre) / scale for x in (a_ND, b_ND))
 
@@ -238,13 +242,19 @@ class KernelDistance:
         within = kernel(b, b)
         self.inner, self.cross = kernel(a, a), kernel(a, b).mean(1)
         self.reference = (within.sum() - np.trace(within)) / (len(b) * (len(b) - 1))
+        groups = np.zeros(len(a)) if groups_N is None else np.asarray(groups_N)
+        self.members = [groups == g for g in np.unique(groups)]
 
     def of_each(self, counts_RN: np.ndarray) -> np.ndarray:
         """Distances [R] where row r counts each clip of the first set so many times. A clip never meets itself."""
-        w = counts_RN.astype(float)
-        pairs = ((w @ self.inner) * w).sum(1) - (w**2) @ np.diag(self.inner)
+        w, pairs = counts_RN.astype(float), 0.0
+        for mine in self.members:
+            part, inner = w[:, mine], self.inner[np.ix_(mine, mine)]
+            total, met = part.sum(1), ((part @ inner) * part).sum(1) - (part**2) @ np.diag(inner)
+            possible = total**2 - (part**2).sum(1)
+            pairs += total * np.divide(met, possible, out=np.zeros(len(w)), where=possible > 0)
         total = w.sum(1)
-        return pairs / (total**2 - (w**2).sum(1)) + self.reference - 2 * (w @ self.cross) / total
+        return pairs / total + self.reference - 2 * (w @ self.cross) / total
 
     def __call__(self, counts_N: np.ndarray | None = None) -> float:
         return float(self.of_each(np.ones((1, len(self.cross))) if counts_N is None else counts_N[None])[0])
@@ -257,5 +267,5 @@ def frechet(a_ND: np.ndarray, b_ND: np.ndarray) -> float:
     return Frechet(a_ND, b_ND)()
 
 
-def kernel_distance(a_ND: np.ndarray, b_ND: np.ndarray) -> float:
-    return KernelDistance(a_ND, b_ND)()
+def kernel_distance(a_ND: np.ndarray, b_ND: np.ndarray, groups_N: np.ndarray | None = None) -> float:
+    return KernelDistance(a_ND, b_ND, groups_N)()

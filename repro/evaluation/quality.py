@@ -100,7 +100,7 @@ def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: 
         value, low, high, n = interval(scores, column, rng, profile.evaluation.bootstrap)
         rows.append(records.Record(metric=column, value=value, low=low, high=high, n=n, unit="score", **common))
     real, _ = weights.load(Path(checkpoints) / "real.safetensors")
-    distance = metrics.kernel_distance(features, real["features"].numpy())
+    distance = metrics.kernel_distance(features, real["features"].numpy(), scores["seed"])
     rows.append(records.Record(metric="kernel_distance", value=distance, n=len(clips), unit="", **common))
     rows += [records.Record(metric=k, value=v, n=1, unit="forwards", **common) for k, v in sorted(counts.items())]
 

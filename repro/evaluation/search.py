@@ -252,7 +252,8 @@ def _records(profile, run, scores, features, timed, made, checkpoints: Path, dev
         for column in SCORES:
             value, low, high, n = interval(mine, column, rng, profile.evaluation.bootstrap)
             add(column, value, low, high, n, "score")
-        add("kernel_distance", metrics.kernel_distance(features[chosen], real), None, None, len(mine), "")
+        distance = metrics.kernel_distance(features[chosen], real, mine["seed"])
+        add("kernel_distance", distance, None, None, len(mine), "")
         add("forwards", row.forwards, None, None, 1, "forwards")
         sample = timed[row.schedule]
         chunks = len(row.schedule)

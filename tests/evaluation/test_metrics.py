@@ -323,6 +323,22 @@ def test_kernel_distance_of_few_clips_is_unbiased():
     assert abs(values.mean()) < 3 * error + 0.1 * diagonal and diagonal > 10 * error
 
 
+def test_clips_of_one_prompt_by_two_students_do_not_look_like_a_narrow_set():
+    """Students that agree: together as far from real as each of them, also in a resample without one of them."""
+    draw = np.random.default_rng(5)
+    a, b = draw.normal(size=(40, 4)), draw.normal(size=(400, 4))
+    both, seeds = np.concatenate([a, a + 0.01 * draw.normal(size=a.shape)]), np.repeat([0, 1], 40)
+    each = [metrics.kernel_distance(both[seeds == s], b) for s in (0, 1)]
+    assert metrics.kernel_distance(both, b, seeds) == pytest.approx(np.mean(each))
+    assert metrics.kernel_distance(both, b) > np.mean(each) + 0.05
+    counts = draw.integers(3, size=(2, 80))
+    counts[1, 40:] = 0
+    found = metrics.KernelDistance(both, b, seeds).of_each(counts)
+    parts = [metrics.KernelDistance(both[seeds == s], b).of_each(counts[:, seeds == s][:1])[0] for s in (0, 1)]
+    assert found[0] == pytest.approx(np.average(parts, weights=[counts[0, seeds == s].sum() for s in (0, 1)]))
+    assert found[1] == pytest.approx(metrics.KernelDistance(both[:40], b)(counts[1, :40]))
+
+
 @pytest.mark.parametrize("distance", [metrics.frechet, metrics.kernel_distance])
 def test_distances_grow_with_the_shift_and_ignore_the_order(distance):
     draw = np.random.default_rng(3)
