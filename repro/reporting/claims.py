@@ -142,6 +142,14 @@ class Judged:
         return min(mine, key=lambda p: np.nan_to_num(p.value) if upward else -np.nan_to_num(p.value))
 
     @property
+    def told(self) -> str:
+        """The deciding comparison, by name where there are others."""
+        if self.verdict == NOT_MEASURED:
+            return f"missing: {self.missing}"
+        of = f" ({self.deciding.what}; {len(self.parts)} compared)" if len(self.parts) > 1 else ""
+        return self.deciding.told + of
+
+    @property
     def missing(self) -> str:
         return ", ".join(dict.fromkeys(p.missing for p in self.parts if p.missing))
 
@@ -251,11 +259,9 @@ def listed(judged: list[Judged], sheet: Sheet) -> render.Section:
     rows = []
     for verdict in VERDICTS:
         for j in (j for j in judged if j.verdict == verdict):
-            c, d = j.claim, j.deciding
-            of = f" ({d.what}; {len(j.parts)} compared)" if len(j.parts) > 1 else ""
-            ours = f"missing: {j.missing}" if verdict == NOT_MEASURED else d.told + of
+            c = j.claim
             rows.append(
-                (c.statement, c.where, _printed(c, sheet), ours, verdict, c.scale, c.shown or c.records or DASH)
+                (c.statement, c.where, _printed(c, sheet), j.told, verdict, c.scale, c.shown or c.records or DASH)
             )
     labels = ("Claim", "Where", "Paper", "Ours", "Verdict", "Scale", "Numbers in results/published")
     return render.Section(NAME, "Claim by claim", tuple(("", x) for x in labels), tuple(rows))
@@ -293,8 +299,7 @@ def scorecard(judged: list[Judged], sheet: Sheet) -> Document:
     """Counts, and the decided claims one by one."""
     decided = (j for v in (CONTRADICTED, REPRODUCED) for j in judged if j.verdict == v)
     rows = tuple(
-        (j.claim.statement, _printed(j.claim, sheet), j.deciding.told, f"{j.verdict} ({j.claim.scale})")
-        for j in decided
+        (j.claim.statement, _printed(j.claim, sheet), j.told, f"{j.verdict} ({j.claim.scale})") for j in decided
     )
     columns = tuple(("", label) for label in ("Claim", "Paper", "Ours", "Verdict"))
     return Document(
@@ -303,6 +308,7 @@ def scorecard(judged: list[Judged], sheet: Sheet) -> Document:
             "In mini, quality in a small world, where direction and not value is compared; in wan, time and memory at "
             "the paper's scale, with this repository's engine and random weights, and reproduced there means at least "
             "as fast or as small as printed; people: needs a survey.",
+            "Of several comparisons the one furthest from the claim is shown: one against it contradicts it.",
             "Every claim: results/published/paper/tables/claims.md. The paper's own numbers: audit.md beside it.",
         ),
     )
