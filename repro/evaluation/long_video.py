@@ -116,8 +116,8 @@ def describe(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every measure against time, and its slope per minute, both with 95% intervals. One roll; rows sorted by KEYS.
 
-    The distance to real clips is that of all clips of a segment, if they are enough; its draws centre on the value,
-    because a resample that holds clips twice lies further from real than its sample does.
+    The distance to real clips is that of all clips of a segment, if they are enough, averaged over training seeds; its
+    draws centre on the value, because a resample that holds clips twice lies further from real than its sample does.
     """
     rng, n = np.random.default_rng(profile.evaluation.seed), profile.evaluation.bootstrap
     roll, segments = scores["roll"].iloc[0], int(scores["segment"].max()) + 1
