@@ -46,6 +46,9 @@ def against_time(long: Long) -> Figure:
                 axis.fill_between(mine["start_s"], scale * mine["low"], scale * mine["high"], color=colour, alpha=0.15)
             for value in chosen.loc[chosen["system"] == REAL, "value"]:
                 axis.axhline(scale * value, color="black", linewidth=1, dashes=(4, 3), label="real clips")
+            if chosen.empty:
+                axis.set_yticks([])
+                axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center", color="grey")
             axis.set_ylabel(NAMES[measure] if column == 0 else "")
             if row == 0:
                 axis.set_title(f"{roll:g} s, {_videos(chosen)} a system", fontsize=10)

@@ -1,6 +1,7 @@
 """Long videos: segments, slopes against hand-made ones, pace, tables; plumbing with random weights."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -117,6 +118,11 @@ def test_a_system_is_rolled_on_clocked_and_tabled(everything, smoke, long_run, t
     assert "not measured" in report.cyclic(report.compared(long))
     lines = long_figures.against_time(long).axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["diagonal, 1 training seed", "real clips"]
+    other = long.curves[long.curves["measure"] != "text"].assign(roll=24.0)
+    both = {"curves": pd.concat([long.curves, other]), "drift": pd.concat([long.drift, long.drift.assign(roll=24.0)])}
+    figure = long_figures.against_time(replace(long, **both))
+    told = [[t.get_text() for t in axis.texts] for axis in figure.axes]
+    assert told.count(["not measured"]) == 1 and told.count([]) == len(told) - 1
     assert len(long_figures.stills(folder, ["diagonal"]).axes) == roll.prompts
     assert len(long_figures.pace(long).axes) == 2
 
