@@ -47,18 +47,18 @@ def distance_draws(
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Distances to `real_ND`, averaged over training seeds, and `draws` bootstrap draws of each.
 
-    A draw takes training seeds, then clips within each. A resample holds clips twice and so lies further
-    from real than its sample does: the draws are shifted to centre on the distance itself.
+    A draw takes prompts, which the training seeds share, and seeds, and adds what both do. A resample holds clips twice
+    and so lies further from real than its sample does: the draws are shifted to centre on the distance itself.
     """
     distances = {name: [make(x, real_ND) for x in features] for name, make in metrics.DISTANCES.items()}
-    values = {name: float(np.mean([d() for d in each])) for name, each in distances.items()}
-    rows = []
+    whole = {name: np.array([d() for d in each]) for name, each in distances.items()}
+    values, rows, clips = {n: float(each.mean()) for n, each in whole.items()}, [], len(features[0])
     for _ in range(draws):
-        drawn = [
-            (i, np.bincount(rng.integers(len(features[i]), size=len(features[i])), minlength=len(features[i])))
-            for i in rng.integers(len(features), size=len(features))
-        ]
-        rows.append({n: float(np.mean([each[i](w) for i, w in drawn])) for n, each in distances.items()})
+        prompts, seeds = (
+            np.bincount(rng.integers(clips, size=clips), minlength=clips),
+            rng.integers(len(features), size=len(features)),
+        )
+        rows.append({n: np.mean([d(prompts) for d in each]) + whole[n][seeds].mean() for n, each in distances.items()})
     spread = pd.DataFrame(rows)
     return values, spread - spread.mean() + pd.Series(values)
 

@@ -134,7 +134,7 @@ def describe(
             slope, slope_draws = slope_per_minute(starts, values), slope_per_minute(starts, draws)
             slopes.append((roll, measure, slope, *interval_of(slope_draws), two_sided_p(slope_draws), len(clips)))
 
-    counts = cluster_counts(clips["seed"].to_numpy(), n, rng)
+    counts = cluster_counts(clips, n, rng)
     for measure in MEASURES:
         by_clip = scores[measure].to_numpy().reshape(len(clips), segments)
         add(measure, by_clip.mean(0), counts @ by_clip / counts.sum(1, keepdims=True))

@@ -159,7 +159,7 @@ def _records(profile: Profile, run: Run, scores, latency, memory, hashes, device
             part = mine[mine["segment"] == segment]
             if counts is None:
                 rng = np.random.default_rng(profile.evaluation.seed)
-                counts = cluster_counts(part["seed"].to_numpy(), profile.evaluation.bootstrap, rng)
+                counts = cluster_counts(part, profile.evaluation.bootstrap, rng)
             draws = counts @ part["total"].to_numpy() / counts.sum(1)
             add(f"total_{told}", float(part["total"].mean()), *interval_of(draws), len(part), "score")
         low, middle, high = (float(q) for q in clocked["seconds"].quantile([0.25, 0.5, 0.75]))

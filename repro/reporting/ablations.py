@@ -357,7 +357,7 @@ def common_notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> l
         f"{how[0].upper()}{how[1:]}.",
         f"{measured.prompts} held-out prompts, the same prompts and noise in every row; evaluated on "
         f"{' and '.join(measured.devices)}.",
-        "Ours: mean [95% bootstrap interval over prompts within training seeds; with one training seed over prompts "
+        "Ours: mean [95% bootstrap interval over prompts and training seeds; with one training seed over prompts "
         "alone, the training itself is then not repeated], in percent.",
         f"Paired differences over the same prompts and seeds. Tested is what the paper claims "
         "(config/claims.csv; no worse has no margin here, for none was fixed before the scores were seen: only a "

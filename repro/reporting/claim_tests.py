@@ -271,7 +271,7 @@ def windowed(claim: Claim, found: Published) -> list[Part]:
 def searched(claim: Claim, found: Published) -> list[Part]:
     if found.search is None:
         return [Part(claim, "", missing="mini/search")]
-    seeds, n = len(np.unique(found.search.seeds_N)), len(found.search.seeds_N)
+    seeds, n = found.search.clips["seed"].nunique(), len(found.search.clips)
 
     def part(what: str, value: float, low: float, high: float, told: str, p_holm: float = np.nan) -> Part:
         told = told if seeds > 1 else ONE_SEED

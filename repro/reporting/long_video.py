@@ -119,7 +119,7 @@ def _resolved(drift: pd.DataFrame, curves: pd.DataFrame, scores: pd.DataFrame) -
     for (system, roll), rows in drift.groupby(["system", "roll"]):
         part = scores[(scores["system"] == system) & (scores["roll"] == roll)]
         clips = part.pivot(index=["seed", "prompt"], columns="segment")
-        counts = cluster_counts(clips.index.get_level_values("seed").to_numpy(), n, np.random.default_rng(0))
+        counts = cluster_counts(clips.index.to_frame(), n, np.random.default_rng(0))
         starts = np.unique(curves[(curves["system"] == system) & (curves["roll"] == roll)]["start_s"])
         for index, measure in rows["measure"].items():
             slopes = slope_per_minute(starts, clips[measure].to_numpy())

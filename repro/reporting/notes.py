@@ -47,7 +47,7 @@ def notes(gathered: Gathered, printed: dict, quality: pd.DataFrame) -> tuple[str
     """What a reader needs beside the numbers."""
     seeds = gathered.seeds
     plural = "s" if len(seeds) > 1 else ""
-    covers = "prompts within training seeds" if plural else "prompts only, the training itself is not repeated"
+    covers = "prompts and training seeds" if plural else "prompts only, the training itself is not repeated"
     how = reading(gathered.profile)
     lines = [
         f"{how[0].upper()}{how[1:]}.",

@@ -37,11 +37,11 @@ RESAMPLES = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """`finalists`: one row a schedule, in order of cost; `values_FN`: their Totals on the fresh prompts."""
+    """`finalists`: one row a schedule, in order of cost; `values_FN`: their Totals on `clips` (seed, prompt)."""
 
     finalists: pd.DataFrame
     values_FN: np.ndarray
-    seeds_N: np.ndarray
+    clips: pd.DataFrame
     screened: pd.DataFrame
     probes: pd.DataFrame
     records: tuple[records.Record, ...]
@@ -49,7 +49,7 @@ class Search:
     @cached_property
     def draws_RF(self) -> np.ndarray:
         """Mean Totals of all finalists in the same resamples: differences are paired."""
-        counts = cluster_counts(self.seeds_N, RESAMPLES, np.random.default_rng(0))
+        counts = cluster_counts(self.clips, RESAMPLES, np.random.default_rng(0))
         return counts @ self.values_FN.T / counts.sum(1, keepdims=True)
 
     def place(self, schedule: str) -> int:
@@ -91,7 +91,7 @@ def load(folder: Path, profile: str) -> Search:
     return Search(
         table.loc[order].reset_index(drop=True),
         wide.to_numpy()[order],
-        wide.columns.get_level_values("seed").to_numpy(),
+        wide.columns.to_frame(),
         tables["screened"],
         tables["probes"],
         tuple(rows),
@@ -184,7 +184,7 @@ def worth(found: Search) -> pd.DataFrame:
     fitted = step_effects.fit(found.probes)
     chunks, choices, prompts = fitted.effects_KCP.shape
     effects = fitted.effects_KCP.reshape(-1, prompts)
-    counts = cluster_counts(np.zeros(prompts), RESAMPLES, np.random.default_rng(0))
+    counts = cluster_counts(pd.DataFrame({"seed": 0, "prompt": range(prompts)}), RESAMPLES, np.random.default_rng(0))
     draws = counts @ effects.T / counts.sum(1, keepdims=True)
     table = pd.DataFrame({"chunk": np.repeat(range(1, chunks + 1), choices), "steps": fitted.choices * chunks})
     table["worth"] = effects.mean(1)
@@ -271,7 +271,7 @@ def worth_section(found: Search) -> Section:
 def notes(found: Search, profile: str) -> tuple[str, ...]:
     looked = {r.metric: r for r in found.records if r.run_id == "search"}
     first, text = found.records[0], reading(profile)
-    schedules, prompts = found.screened, len(found.seeds_N) // len(first.seeds)
+    schedules, prompts = found.screened, len(found.clips) // len(first.seeds)
     drawn, seen = found.probes["schedule"].nunique(), found.probes["prompt"].nunique()
     return (
         f"{text[0].upper()}{text[1:]}.",
@@ -283,7 +283,7 @@ def notes(found: Search, profile: str) -> tuple[str, ...]:
         f"{(schedules['prompts'] > 0).sum()} of the best predicted were made on up to {schedules['prompts'].max()} "
         "other prompts, and the best of them went on.",
         f"Compared: {len(found.finalists)} finalists, the paper's schedules included, on {prompts} other prompts, "
-        f"training seeds {', '.join(map(str, first.seeds))}; mean [95% bootstrap interval over prompts within seeds]; "
+        f"training seeds {', '.join(map(str, first.seeds))}; mean [95% bootstrap interval over prompts and seeds]; "
         f"on {first.device}.",
         "Best monotone and best other: of these finalists on these prompts. Reproduced: one monotone schedule is "
         "better than every other one of as many forwards and steps in the first chunk, contradicted: the other way "

@@ -44,7 +44,7 @@ def front(found: Search) -> Figure:
     axes[0, 0].set_ylabel("Total, %")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     first = found.records[0]
-    prompts = len(found.seeds_N) // len(first.seeds)
+    prompts = len(found.clips) // len(first.seeds)
     figure.suptitle(
         f"Schedule search: profile {first.profile}, {len(table)} finalists of {len(found.screened)}, {prompts} "
         f"prompts, training seeds {first.seeds}, {first.device}",

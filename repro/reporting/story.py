@@ -66,7 +66,7 @@ def gains(story: Story) -> pd.DataFrame:
 def by_segment(story: Story, run: str, way: str, measure: str) -> pd.DataFrame:
     """Mean and 95% interval of every segment that has the measure."""
     wide = story.of(run, way).pivot(index=["seed", "prompt"], columns="segment", values=measure).dropna(axis=1)
-    counts = cluster_counts(wide.index.get_level_values("seed").to_numpy(), RESAMPLES, np.random.default_rng(0))
+    counts = cluster_counts(wide.index.to_frame(), RESAMPLES, np.random.default_rng(0))
     draws = counts @ wide.to_numpy() / counts.sum(1, keepdims=True)
     rows = [(s, wide[s].mean(), *interval_of(draws[:, i])) for i, s in enumerate(wide)]
     return pd.DataFrame(rows, columns=["segment", "value", "low", "high"])

@@ -65,12 +65,12 @@ def clip_parts(wide: pd.DataFrame) -> pd.DataFrame:
 def summary(tables: dict[str, pd.DataFrame], profile: Profile) -> pd.DataFrame:
     """One row a (row, metric), or a (row, metric, chunk): mean over the clips and its 95% interval, in percent, and n.
 
-    Cluster bootstrap, prompts within seeds; the same resamples for every column.
+    Cluster bootstrap over seeds and prompts; the same resamples for every column.
     """
     settings, found = profile.evaluation, {}
     for row, table in tables.items():
-        seeds, values = table.index.get_level_values("seed").to_numpy(), table.to_numpy()
-        counts_RC = cluster_counts(seeds, settings.bootstrap, np.random.default_rng(settings.seed))
+        values = table.to_numpy()
+        counts_RC = cluster_counts(table.index.to_frame(), settings.bootstrap, np.random.default_rng(settings.seed))
         draws = counts_RC @ values / counts_RC.sum(1, keepdims=True)
         columns = [values.mean(0), *np.transpose([interval_of(column) for column in draws.T])]
         told = dict(zip(("value", "low", "high"), columns, strict=True))

@@ -75,8 +75,8 @@ class Windows:
         wide = self.scores[self.scores["segment"] == self.last].pivot(
             index=["seed", "prompt"], columns=["window", "sink"], values="total"
         )
-        seeds, rng = wide.index.get_level_values("seed").to_numpy(), np.random.default_rng(0)
-        counts = cluster_counts(seeds, comparisons.resamples(RESAMPLES, len(self.rows)), rng)
+        draws = comparisons.resamples(RESAMPLES, len(self.rows))
+        counts = cluster_counts(wide.index.to_frame(), draws, np.random.default_rng(0))
         widest, rows = max(w.frames for w in self.rows), []
         for w in self.rows:
             rivals = {"widest": (widest, w.sink)} if w.frames < widest else {}
@@ -196,7 +196,7 @@ def notes(found: Windows, profile: str) -> tuple[str, ...]:
     begins, full = geometry.video_frames(0, found.last * trained), [geometry.video_frames(0, f) for f in frames]
     without = [(begins - full[i]) / geometry.fps for i in (0, -1)]
     last, several = found.last + 1, len(found.seeds) > 1
-    over = "prompts within training seeds" if several else "prompts alone, the training itself is not repeated"
+    over = "prompts and training seeds" if several else "prompts alone, the training itself is not repeated"
     return (
         f"{text[0].upper()}{text[1:]}.",
         f"A window counts all latent frames that a chunk attends to, its own and the sink's included. Each video is "

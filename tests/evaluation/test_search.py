@@ -65,7 +65,7 @@ def finalists(totals, prompts=40, noise=0.002):
     table["mean_latency_s"] = table["forwards"] / 100
     table["monotone"] = table["schedule"].map(search.is_monotone)
     table["chosen"] = table["paper"] = True
-    return report.Search(table, values, np.zeros(prompts, int), table, pd.DataFrame(), ())
+    return report.Search(table, values, pd.DataFrame({"seed": 0, "prompt": range(prompts)}), table, pd.DataFrame(), ())
 
 
 @pytest.mark.parametrize(("rival", "verdict"), [(0.95, "contradicted"), (0.85, "reproduced"), (0.9, "unresolved")])

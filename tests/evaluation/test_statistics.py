@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from repro.errors import ReproError
-from repro.evaluation.statistics import cluster_bootstrap, holm, paired_difference, verdict
+from repro.evaluation.statistics import cluster_bootstrap, cluster_counts, holm, paired_difference, verdict
 
 
 def table(values) -> pd.DataFrame:
@@ -28,13 +28,33 @@ def test_one_seed_is_the_plain_bootstrap_of_the_mean():
     assert high == pytest.approx(mean + half, abs=0.06 * half)
 
 
-@pytest.mark.parametrize("between", [0.0, 1.0])
-def test_seeds_widen_the_interval_as_two_stage_sampling_says(between):
-    """Var = var(seed means) / S + mean(var within seeds) / (S P), for S seeds of P prompts."""
-    values = rng(2).normal(0, 1, (12, 50)) + between * rng(3).normal(0, 1, (12, 1))
-    variance = values.mean(1).var() / 12 + values.var(1).mean() / (12 * 50)
+@pytest.mark.parametrize(("by_seed", "by_prompt"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
+def test_seeds_and_prompts_widen_the_interval(by_seed, by_prompt):
+    """Var = var(seed means) / S + var(prompt means) / P, for S seeds of the same P prompts."""
+    values = rng(2).normal(0, 1, (12, 50)) + by_seed * rng(3).normal(0, 1, (12, 1))
+    values += by_prompt * rng(6).normal(0, 1, (1, 50))
+    variance = values.mean(1).var() / 12 + values.mean(0).var() / 50
     _, low, high = cluster_bootstrap(table(values), 4000, rng(4))
     assert (high - low) / 2 == pytest.approx(1.96 * variance**0.5, rel=0.06)
+
+
+@pytest.mark.parametrize("by_seed", [0.0, 0.2])
+@pytest.mark.parametrize(("by_prompt", "by_clip"), [(3.0, 1.0), (1.0, 2.0)])
+def test_three_seeds_of_the_same_prompts_cover_the_truth(by_seed, by_prompt, by_clip):
+    """Drawn within each seed, what prompts differ by would be told too small."""
+    covered, draw = [], rng(7)
+    for _ in range(300):
+        shape = by_seed * draw.normal(size=(3, 1)) + by_prompt * draw.normal(size=(1, 60))
+        _, low, high = cluster_bootstrap(table(shape + by_clip * draw.normal(size=(3, 60))), 200, draw)
+        covered.append(low <= 0 <= high)
+    assert 0.90 <= np.mean(covered) <= 0.99
+
+
+def test_resamples_of_a_whole_table_have_as_many_clips():
+    clips = table(np.zeros((3, 20)))
+    counts = cluster_counts(clips, 50, rng())
+    assert (counts.sum(1) == len(clips)).all() and counts.min() == -1
+    assert (cluster_counts(clips[clips["seed"] == 1], 50, rng()) >= 0).all()
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():

@@ -73,14 +73,15 @@ def test_the_schedule_of_the_paper_on_the_front(gain, verdict):
     table = pd.DataFrame(
         {"schedule": [search.PAPER, "4222222"], "forwards": [17, 16], "monotone": [True, True], "chosen": [True, True]}
     )
-    made = search.Search(table, values, np.repeat(range(3), 12), pd.DataFrame(), pd.DataFrame(), ())
+    clips = pd.DataFrame({"seed": np.repeat(range(3), 12), "prompt": np.tile(range(12), 3)})
+    made = search.Search(table, values, clips, pd.DataFrame(), pd.DataFrame(), ())
     (part,) = claim_tests.searched(claim(test="front"), published(found=made))
     assert part.verdict == verdict and part.value == pytest.approx(-100 * gain, abs=1e-9)
     assert part.what == "4322222 − 4222222"
 
 
 def test_a_kind_of_schedules_is_judged_by_every_comparison(monkeypatch):
-    made = SimpleNamespace(seeds_N=np.repeat(range(3), 4))
+    made = SimpleNamespace(clips=pd.DataFrame({"seed": np.repeat(range(3), 4)}))
     columns = ["monotone", "other", "difference", "low", "high", "p_holm", "verdict"]
     rows = [("1111111", "1222212", -0.02, -0.03, -0.01, 0.01, CONTRADICTED)]
     rows += [("4322222", "4232222", 0.03, 0.02, 0.04, 0.02, REPRODUCED)]
