@@ -259,7 +259,7 @@ def notes(long: Long, profile: str) -> tuple[str, ...]:
         f"Scored segment by segment, each as long as the videos of training; evaluated on "
         f"{student_record(long).device}.",
         "Change per minute: slope of a least-squares line through the segments, [95% bootstrap interval over prompts "
-        "within training seeds; with one training seed over prompts alone, the training itself is then not repeated]; "
+        "and training seeds; with one training seed over prompts alone, the training itself is then not repeated]; "
         f"rises or falls where p, Holm-adjusted over {long.drift['p_holm'].notna().sum()} slopes of systems with "
         f"several training seeds, is below 0.05; with fewer than {FEWEST} videos an interval is too narrow for a "
         "verdict. "

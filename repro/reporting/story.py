@@ -116,7 +116,7 @@ def notes(story: Story, profile: str) -> tuple[str, ...]:
     return (
         f"{text[0].upper()}{text[1:]}.",
         f"{len(story.captions)} parts (config/story.csv), each as long as the videos of training; {stories} noise "
-        f"seeds, training seeds {', '.join(map(str, first.seeds))}; mean [95% bootstrap interval over stories within "
+        f"seeds, training seeds {', '.join(map(str, first.seeds))}; mean [95% bootstrap interval over stories and "
         f"training seeds]; on {first.device}. Below {FEWEST} stories an interval is too narrow for a verdict.",
         "Keep: the self-attention cache goes on, the prompt changes. Recache: the window's keys and values are "
         "computed again under the new prompt first. Fresh: every part is a video of its own.",
