@@ -9,7 +9,7 @@ from repro.engine.attention import kernel
 from repro.engine.block import FastBlock
 from repro.engine.decode import GraphedTiny
 from repro.engine.kernels import FP8
-from repro.engine.options import EngineOptions
+from repro.engine.options import TAKE_FP8, EngineOptions
 from repro.generation.graphs import Graphed
 from repro.models.taehv import TinyDecoder
 from repro.models.wan import WanDiT
@@ -40,7 +40,7 @@ class Engine:
             for block in model.blocks:
                 block.attend, block.compiled = chosen, options.compiled and self.cuda
         self.forward = Graphed(model) if options.graphs and self.cuda else model
-        self.cache_dtype = FP8 if options.attention == "cudnn_fp8" else model.dtype
+        self.cache_dtype = FP8 if options.attention in TAKE_FP8 else model.dtype
         self.decoders: dict[TinyDecoder, GraphedTiny] = {}
         # Frames are wanted at once, while the next chunk has time.
         self.side = torch.cuda.Stream(device, priority=-1) if options.overlap and self.cuda else None

@@ -2,8 +2,8 @@
 
 Those from outside PyTorch know no masks: they take none or a `ChunkMask`.
 
-`sdpa` is whatever PyTorch picks; `cudnn_fp8` takes fp8 and is exact only within its rounding. The others
-refuse, by name, a machine that does not have them.
+`sdpa` is whatever PyTorch picks. Those of `TAKE_FP8` take fp8 and are exact only within its rounding. What a machine
+does not have is refused by name.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from importlib import import_module
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from repro.engine import cudnn_fp8
+from repro.engine import fa3_fp8
 from repro.errors import ReproError
 from repro.models.attention import ChunkMask, attend
 
@@ -70,9 +70,9 @@ KERNELS: dict[str, Kernel] = {
     "cudnn": partial(_backend, SDPBackend.CUDNN_ATTENTION),
     "fa3": partial(_chunked, _fa3),
     "fa4": partial(_chunked, _fa4),
-    "cudnn_fp8": partial(_chunked, cudnn_fp8.attend),
+    "fa3_fp8": partial(_chunked, fa3_fp8.attend),
 }
-LOADERS = {"fa3": _flash_attention_3, "fa4": _flash_attention_4, "cudnn_fp8": cudnn_fp8.load}
+LOADERS = {"fa3": _flash_attention_3, "fa4": _flash_attention_4, "fa3_fp8": fa3_fp8.load}
 
 
 def kernel(name: str) -> Kernel:

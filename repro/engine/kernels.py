@@ -3,6 +3,8 @@
 Legend: B batch, T tokens, N heads, H head dim, D width = N·H.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as nnf
 
@@ -25,12 +27,28 @@ def quantise_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (x.float() / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8), scale
 
 
+class Scaled(NamedTuple):
+    """An fp8 product [..., N] in bf16 whose scales, of rows [..., 1] and columns [N], and bias [N] are left to do.
+
+    Whoever reads it next does them in passing: a product without them is faster than one with scales of rows.
+    """
+
+    product: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
+    bias: torch.Tensor
+
+    def value(self) -> torch.Tensor:
+        return (self.product.float() * self.rows * self.columns + self.bias).type_as(self.product)
+
+
 def to_fp8(x: torch.Tensor) -> torch.Tensor:
     """fp8 without a scale, for values that lie well inside its range; larger ones saturate."""
     return x.clamp(-FP8_MAX, FP8_MAX).to(FP8)
 
 
-def _plain(qkv_BTE, norm_q: RMSNorm, norm_k: RMSNorm, cos, sin, k_slot, v_slot) -> torch.Tensor:
+def _plain(qkv_BTE: torch.Tensor | Scaled, norm_q: RMSNorm, norm_k: RMSNorm, cos, sin, k_slot, v_slot) -> torch.Tensor:
+    qkv_BTE = qkv_BTE.value() if isinstance(qkv_BTE, Scaled) else qkv_BTE
     q, k, v = (part.unflatten(2, k_slot.shape[2:]) for part in (qkv_BTE.chunk(3, dim=-1)))
     cast = to_fp8 if k_slot.dtype == FP8 else (lambda x: x.to(k_slot.dtype))
     k_slot.copy_(cast(rotate(norm_k(k.flatten(2)).view_as(k), cos, sin)))
@@ -41,10 +59,18 @@ def _plain(qkv_BTE, norm_q: RMSNorm, norm_k: RMSNorm, cos, sin, k_slot, v_slot) 
 if triton is not None:
 
     @triton.jit
-    def _norm_rotate(x_ptr, w_ptr, out_ptr, cos, sin, eps, D: tl.constexpr, BLOCK: tl.constexpr, MAX: tl.constexpr):
+    def _read(x_ptr, scale, columns_ptr, bias_ptr, column, inside, SCALED: tl.constexpr):
+        """Part of a row in fp32, with its `Scaled` scales and bias where it has them."""
+        x = tl.load(x_ptr + column, mask=inside, other=0.0).to(tl.float32)
+        if SCALED:
+            x = x * scale * tl.load(columns_ptr + column, mask=inside, other=0.0)
+            x += tl.load(bias_ptr + column, mask=inside, other=0.0).to(tl.float32)
+        return x
+
+    @triton.jit
+    def _norm_rotate(x, w_ptr, out_ptr, cos, sin, eps, D: tl.constexpr, BLOCK: tl.constexpr, MAX: tl.constexpr):
         column = tl.arange(0, BLOCK)
         inside = column < D
-        x = tl.load(x_ptr + column, mask=inside, other=0.0).to(tl.float32)
         weight = tl.load(w_ptr + column, mask=inside, other=0.0).to(tl.float32)
         x = x * tl.rsqrt(tl.sum(x * x) / D + eps) * weight
         a, b = tl.split(tl.reshape(x, (BLOCK // 2, 2)))
@@ -56,6 +82,9 @@ if triton is not None:
     @triton.jit
     def _split_rotate_store(
         qkv_ptr,
+        rows_ptr,
+        columns_ptr,
+        bias_ptr,
         wq_ptr,
         wk_ptr,
         cos_ptr,
@@ -70,6 +99,7 @@ if triton is not None:
         HALF: tl.constexpr,
         BLOCK: tl.constexpr,
         MAX: tl.constexpr,
+        SCALED: tl.constexpr,
     ):
         """One token: norms over the width, rotation of channel pairs, three rows out."""
         row = tl.program_id(0)
@@ -78,17 +108,21 @@ if triton is not None:
         slot = batch.to(tl.int64) * slot_stride + token * D
         pair = tl.arange(0, BLOCK // 2) % HALF
         cos, sin = tl.load(cos_ptr + token * HALF + pair), tl.load(sin_ptr + token * HALF + pair)
-        _norm_rotate(qkv, wq_ptr, q_ptr + row.to(tl.int64) * D, cos, sin, eps, D, BLOCK, MAX)
-        _norm_rotate(qkv + D, wk_ptr, k_ptr + slot, cos, sin, eps, D, BLOCK, MAX)
         column = tl.arange(0, BLOCK)
-        v = tl.load(qkv + 2 * D + column, mask=column < D)
+        inside = column < D
+        scale = tl.load(rows_ptr + row) if SCALED else 1.0
+        q = _read(qkv, scale, columns_ptr, bias_ptr, column, inside, SCALED)
+        _norm_rotate(q, wq_ptr, q_ptr + row.to(tl.int64) * D, cos, sin, eps, D, BLOCK, MAX)
+        k = _read(qkv + D, scale, columns_ptr + D, bias_ptr + D, column, inside, SCALED)
+        _norm_rotate(k, wk_ptr, k_ptr + slot, cos, sin, eps, D, BLOCK, MAX)
+        v = _read(qkv + 2 * D, scale, columns_ptr + 2 * D, bias_ptr + 2 * D, column, inside, SCALED)
         if MAX > 0:
-            v = tl.clamp(v.to(tl.float32), -MAX, MAX)
-        tl.store(v_ptr + slot + column, v.to(v_ptr.dtype.element_ty), mask=column < D)
+            v = tl.clamp(v, -MAX, MAX)
+        tl.store(v_ptr + slot + column, v.to(v_ptr.dtype.element_ty), mask=inside)
 
 
 def split_rotate_store(
-    qkv_BTE: torch.Tensor,
+    qkv_BTE: torch.Tensor | Scaled,
     norm_q: RMSNorm,
     norm_k: RMSNorm,
     cos: torch.Tensor,
@@ -101,12 +135,14 @@ def split_rotate_store(
     The keys, likewise, and the values go to their slots of the cache, whose type all three take; in fp8
     they saturate. One pass over memory, where the compiler makes four.
     """
-    if not qkv_BTE.is_cuda:
+    if not k_slot.is_cuda:
         return _plain(qkv_BTE, norm_q, norm_k, cos, sin, k_slot, v_slot)
-    batch, tokens, width = qkv_BTE.shape[0], qkv_BTE.shape[1], qkv_BTE.shape[2] // 3
-    q = torch.empty(k_slot.shape, dtype=k_slot.dtype, device=qkv_BTE.device)
+    scaled = isinstance(qkv_BTE, Scaled)
+    given = qkv_BTE if scaled else Scaled(*[qkv_BTE] * 4)  # of which all but the first stay unread
+    batch, tokens, width = given.product.shape[0], given.product.shape[1], given.product.shape[2] // 3
+    q = torch.empty(k_slot.shape, dtype=k_slot.dtype, device=k_slot.device)
     _split_rotate_store[(batch * tokens,)](
-        qkv_BTE,
+        *given,
         norm_q.weight,
         norm_k.weight,
         cos,
@@ -121,6 +157,7 @@ def split_rotate_store(
         HALF=cos.shape[-1],
         BLOCK=triton.next_power_of_2(width),
         MAX=FP8_MAX if k_slot.dtype == FP8 else 0.0,
+        SCALED=scaled,
         num_warps=4,
     )
     return q
@@ -129,12 +166,22 @@ def split_rotate_store(
 if triton is not None:
 
     @triton.jit
-    def _gelu_quantise(x_ptr, values_ptr, scale_ptr, N: tl.constexpr, BLOCK: tl.constexpr, MAX: tl.constexpr):
+    def _gelu_quantise(
+        x_ptr,
+        rows_ptr,
+        columns_ptr,
+        bias_ptr,
+        values_ptr,
+        scale_ptr,
+        N: tl.constexpr,
+        BLOCK: tl.constexpr,
+        MAX: tl.constexpr,
+    ):
         """One row, held in registers between its maximum and its rounding."""
         row = tl.program_id(0).to(tl.int64)
         column = tl.arange(0, BLOCK)
         inside = column < N
-        x = tl.load(x_ptr + row * N + column, mask=inside, other=0.0).to(tl.float32)
+        x = _read(x_ptr + row * N, tl.load(rows_ptr + row), columns_ptr, bias_ptr, column, inside, True)
         # tanh(y) = 2·sigmoid(2y) − 1, so 0.5·x·(1 + tanh(y)) = x·sigmoid(2y)
         x = x * tl.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
         scale = tl.maximum(tl.max(tl.abs(x)) / MAX, 1e-12)
@@ -144,19 +191,21 @@ if triton is not None:
 
 
 @torch.library.custom_op("repro::gelu_quantise", mutates_args=())
-def gelu_quantise(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`quantise_rows` of GELU(x), tanh form, in one pass."""
+def gelu_quantise(
+    x: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, bias: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`quantise_rows` of the GELU, tanh form, of a `Scaled`, in one pass."""
     if not x.is_cuda:
-        return quantise_rows(nnf.gelu(x, approximate="tanh"))
+        return quantise_rows(nnf.gelu(Scaled(x, rows, columns, bias).value(), approximate="tanh"))
     values = torch.empty_like(x, dtype=FP8)
     scale = x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
     width = x.shape[-1]
     _gelu_quantise[(x.numel() // width,)](
-        x, values, scale, N=width, BLOCK=triton.next_power_of_2(width), MAX=FP8_MAX, num_warps=16
+        x, rows, columns, bias, values, scale, N=width, BLOCK=triton.next_power_of_2(width), MAX=FP8_MAX, num_warps=16
     )
     return values, scale
 
 
 @gelu_quantise.register_fake
-def _(x):
+def _(x, rows, columns, bias):
     return torch.empty_like(x, dtype=FP8), x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)

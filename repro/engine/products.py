@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import nn
 
-from repro.engine.kernels import gelu_quantise, quantise_rows
+from repro.engine.kernels import Scaled, gelu_quantise, quantise_rows
 
 
 @torch.library.custom_op("repro::linear_gelu", mutates_args=())
@@ -38,6 +38,9 @@ class Product(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nnf.linear(x, self.weight, self.bias)
 
+    begin = forward
+    """For a reader that takes a `Scaled` as well."""
+
 
 class FeedForward(nn.Module):
     def __init__(self, up: nn.Linear, down: nn.Linear):
@@ -54,23 +57,26 @@ class Fp8Product(Product):
     def __init__(self, *layers: nn.Linear):
         super().__init__(*layers)
         self.weight, scale = quantise_rows(self.weight)
-        self.register_buffer("scale", scale.t().contiguous())
+        self.register_buffer("columns", scale.flatten())
+        self.register_buffer("one", torch.ones((), device=scale.device))
 
-    def scaled(self, values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    def of(self, values: torch.Tensor, rows: torch.Tensor) -> Scaled:
         """The product for inputs that are quantised already."""
         out = torch._scaled_mm(
             values.flatten(0, -2),
             self.weight.t(),
-            scale_a=scale.flatten(0, -2),
-            scale_b=self.scale,
-            bias=self.bias.to(torch.bfloat16),
+            scale_a=self.one,
+            scale_b=self.one,
             out_dtype=torch.bfloat16,
             use_fast_accum=True,
         )
-        return out.unflatten(0, values.shape[:-1])
+        return Scaled(out.unflatten(0, values.shape[:-1]), rows, self.columns, self.bias)
+
+    def begin(self, x: torch.Tensor) -> Scaled:
+        return self.of(*quantise_rows(x))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.scaled(*quantise_rows(x))
+        return self.begin(x).value()
 
 
 class Fp8FeedForward(nn.Module):
@@ -79,4 +85,4 @@ class Fp8FeedForward(nn.Module):
         self.up, self.down = Fp8Product(up), Fp8Product(down)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.down.scaled(*gelu_quantise(self.up(x)))
+        return self.down.of(*gelu_quantise(*self.up.begin(x))).value()

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from repro.engine.assemble import Engine
-from repro.engine.attention import _chunked, kernel
-from repro.engine.kernels import FP8, gelu_quantise, quantise_rows, to_fp8
+from repro.engine.attention import KERNELS, LOADERS, _chunked, kernel
+from repro.engine.kernels import FP8, quantise_rows, to_fp8
 from repro.engine.options import EngineOptions, load_engines
+from repro.engine.products import FeedForward, Fp8FeedForward, Fp8Product, Product
 from repro.errors import ReproError
+from repro.evaluation.numerics import relative
 from repro.generation.cache_policy import CachePolicy
 from repro.generation.graphs import Graphed
 from repro.generation.rollout import rollout
@@ -102,9 +104,18 @@ def test_quantised_rows_come_back_within_the_step_of_e4m3():
     assert values.dtype == FP8 and scale.shape == (5, 1)
     back = values.float() * scale
     assert ((back - x).norm(dim=1) / x.norm(dim=1)).max() < 2**-4
-    assert torch.equal(
-        gelu_quantise(x)[0].float(), quantise_rows(torch.nn.functional.gelu(x, approximate="tanh"))[0].float()
-    )
+
+
+def test_fp8_products_are_near_those_of_the_layers_they_take_over():
+    torch.manual_seed(0)
+    x, layers = torch.randn(2, 5, 48), [torch.nn.Linear(48, 32).requires_grad_(False) for _ in range(2)]
+    for n, layer in enumerate(layers):
+        layer.weight *= 10**n
+        layer.bias += 1
+    expected = Product(*layers)(x)
+    assert 0 < relative(Fp8Product(*layers)(x), expected) < 5e-2
+    up, down = torch.nn.Linear(48, 80).requires_grad_(False), torch.nn.Linear(80, 48).requires_grad_(False)
+    assert 0 < relative(Fp8FeedForward(up, down)(x), FeedForward(up, down)(x)) < 8e-2
 
 
 def test_fp8_without_a_scale_saturates_instead_of_overflowing():
@@ -140,7 +151,7 @@ def test_engines_that_make_no_sense_are_refused_with_the_remedy():
         EngineOptions(engine="x", precision="fp8")
     with pytest.raises(ReproError, match="no attention kernel 'fa9': choose one of sdpa"):
         kernel("fa9")
-    for name, remedy in (("fa3", "xformers"), ("cudnn_fp8", "nvidia-cudnn-frontend")):
+    for name, remedy in (("fa3", "xformers"), ("fa3_fp8", "sglang-kernel")):
         with pytest.raises(ReproError, match=f"{name} is not installed.*{remedy}"):
             kernel(name)
 
@@ -148,4 +159,32 @@ def test_engines_that_make_no_sense_are_refused_with_the_remedy():
 def test_the_sheet_of_engines_reads():
     engines = load_engines()
     assert engines["fast"].overlap and engines["fast"].precision == "bf16"
-    assert engines["fp8_attention"].attention == "cudnn_fp8"
+    assert engines["fp8_attention"].attention == "fa3_fp8"
+
+
+def one_step(network, x, timestep, context, k, cache):
+    cache.begin(k)
+    return network(x, timestep, context, start_frame=3 * k, cache=cache)
+
+
+def test_fp8_attention_takes_nothing_but_fp8(model, monkeypatch):
+    """A stand-in on the CPU for the kernel."""
+    taken = set()
+
+    def product(q, k, v, mask=None):
+        taken.update(x.dtype for x in (q, k, v))
+        return attend(q.float(), k.float(), v.float(), mask)
+
+    monkeypatch.setitem(KERNELS, "fa3_fp8", product)
+    monkeypatch.setitem(LOADERS, "fa3_fp8", lambda: None)
+    engine = Engine(deepcopy(model), EngineOptions(engine="x", attention="fa3_fp8", fused=True), "cpu")
+    types = torch.float32, engine.cache_dtype
+    caches = [KVCache(CONFIG, GEOMETRY, 1, 6, device="cpu", dtype=t) for t in types]
+    text, t = torch.ones(1, 4, 16), torch.full((1, 3), 300.0)
+    for k in range(3):
+        plain, found = (
+            one_step(network, noise_of()(k, 0), t, network.text_context(text), k, cache)
+            for network, cache in zip((model, engine.model), caches, strict=True)
+        )
+        assert 0 < relative(found, plain) < 5e-2, k
+    assert taken == {FP8}

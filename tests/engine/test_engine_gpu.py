@@ -33,13 +33,21 @@ def cuda():
         pytest.skip("no GPU")
 
 
+def scaled(*shape):
+    """A product of fp8 values with scales far from one."""
+    product, bias = torch.randn(shape, device="cuda").bfloat16(), torch.randn(shape[-1], device="cuda").bfloat16()
+    rows, columns = torch.rand(*shape[:-1], 1, device="cuda") + 0.1, 9 * torch.rand(shape[-1], device="cuda")
+    return kernels.Scaled(1e4 * product, rows / 1e4, columns, bias)
+
+
+@pytest.mark.parametrize("fp8", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, kernels.FP8])
-def test_split_rotate_store_equals_its_plain_form(dtype):
+def test_split_rotate_store_equals_its_plain_form(dtype, fp8):
     norms = [RMSNorm(384, 1e-6).cuda() for _ in range(2)]
     for norm in norms:
         torch.nn.init.normal_(norm.weight)
     cos, sin = rotary_table(128, 5, 3, 4, 6, torch.device("cuda"))
-    qkv = torch.randn(2, 72, 3 * 384, device="cuda", dtype=torch.bfloat16)
+    qkv = scaled(2, 72, 3 * 384) if fp8 else torch.randn(2, 72, 3 * 384, device="cuda", dtype=torch.bfloat16)
     slots = [torch.full((2, 72, 3, 128), POISON, device="cuda").to(dtype) for _ in range(4)]
     q = kernels.split_rotate_store(qkv, *norms, cos, sin, *slots[:2])
     plain = kernels._plain(qkv, *norms, cos, sin, *slots[2:])
@@ -49,9 +57,9 @@ def test_split_rotate_store_equals_its_plain_form(dtype):
 
 
 def test_gelu_quantise_equals_its_plain_form():
-    x = 3 * torch.randn(40, 640, device="cuda", dtype=torch.bfloat16)
-    values, scale = kernels.gelu_quantise(x)
-    expected = torch.nn.functional.gelu(x.float(), approximate="tanh")
+    x = scaled(40, 640)
+    values, scale = kernels.gelu_quantise(*x)
+    expected = torch.nn.functional.gelu(x.value().float(), approximate="tanh")
     assert relative(values.float() * scale, expected) < 2**-4
 
 
@@ -67,12 +75,16 @@ def test_captured_decoding_equals_eager_for_several_videos(compiled):
             assert relative(found, decoder.decode(z)) < 1e-2
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp8"])
-def test_the_fast_engine_equals_the_plain_model_past_the_wrap_of_the_ring(precision):
+@pytest.mark.parametrize(("attention", "precision"), [("cudnn", "bf16"), ("cudnn", "fp8"), ("fa3_fp8", "fp8")])
+def test_the_fast_engine_equals_the_plain_model_past_the_wrap_of_the_ring(attention, precision):
     torch.manual_seed(0)
+    try:
+        kernel(attention)
+    except ReproError as missing:
+        pytest.skip(str(missing))
     model = WanDiT(CONFIG).cuda().eval().requires_grad_(False)
     options = EngineOptions(
-        engine="x", attention="cudnn", compiled=True, graphs=True, fused=True, overlap=True, precision=precision
+        engine="x", attention=attention, compiled=True, graphs=True, fused=True, overlap=True, precision=precision
     )
     engine = Engine(deepcopy(model).reduce_(torch.bfloat16), options, "cuda")
     text = torch.randn(1, 16, 32, device="cuda")
