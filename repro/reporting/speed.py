@@ -18,8 +18,8 @@ from repro.reporting.render import DASH, Document, Section, significant, with_ra
 UNTRAINED = "Untrained blocks add little to the residual stream: trained weights may show larger errors."
 RANDOM = "Random weights: speed and memory do not depend on their values, and nothing here speaks of quality."
 PREDICTED = (
-    "Predictions were written down from counted operations and the measured rates of single kernels, before the ladder "
-    "was first run."
+    "Predictions were written down from counted operations and the measured rates of single kernels, before a rung was "
+    "first run with the kernels that it has here."
 )
 METRICS = {
     "throughput_fps": "Throughput, frame/s",
