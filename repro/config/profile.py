@@ -84,6 +84,9 @@ class DmdFit(Fit):
     critic_updates: PositiveInt = 5
     critic_warmup: int = 40
     """Rounds of `critic_updates` critic updates before the first generator update."""
+    generator_batches: PositiveInt = 1
+    """Batches, the latest, that a generator update takes its gradient of. The student stands still while the critic
+    trains, so the critic's videos are as much its own as the batch that is made for it."""
     real_guidance: float = 3.0
     reg_weight: float = Field(0.0, ge=0)
     """Weight of L_reg over that of DMD (the paper's formula: 1 over 4; the authors' later code: 0)."""

@@ -5,7 +5,7 @@ Legend: T tokens of the chunk, S keys seen, L text tokens, D width.
 
 from typing import NamedTuple
 
-from repro.config import Sampling, Scale, Student
+from repro.config import DmdFit, Sampling, Scale, Student
 from repro.models.wan import WanConfig
 from repro.schedule import Schedule
 
@@ -75,7 +75,7 @@ class IterationFlop(NamedTuple):
     recomputed: float
 
 
-def distillation_iteration(scale: Scale, config: WanConfig, row: Student, critic_updates: int) -> IterationFlop:
+def distillation_iteration(scale: Scale, config: WanConfig, row: Student, fit: DmdFit) -> IterationFlop:
     """One video of a student that trains on its own rollouts: a rollout for each critic update and one for its own.
 
     The critic's updates and the student's are a forward and a backward; the teacher scores with and without text,
@@ -84,14 +84,16 @@ def distillation_iteration(scale: Scale, config: WanConfig, row: Student, critic
     geometry = scale.geometry.with_chunk_frames(row.chunk_frames)
     schedule, tokens = Schedule.parse(row.schedule, geometry.chunks), geometry.tokens(geometry.latent_frames)
     text = context(config)
-    rollouts = (critic_updates + 1) * video(
+    rollouts = (fit.critic_updates + 1) * video(
         scale, config, schedule, row.forcing == "self", row.window_frames, row.chunk_frames
     )
     whole = forward(config, tokens, tokens, config.text_tokens)
     chunk = geometry.tokens(row.chunk_frames)
     windows = [min((k + 1) * chunk, geometry.tokens(row.window_frames)) for k in range(geometry.chunks)]
     causal = sum(forward(config, chunk, keys, config.text_tokens) for keys in windows)
-    trained = critic_updates * (whole + text) + causal + text
+    times = fit.generator_batches
+    trained = fit.critic_updates * (whole + text) + times * (causal + text)
     return IterationFlop(
-        model=rollouts + 3 * (whole + text) + (1 + BACKWARD) * trained, recomputed=critic_updates * whole + causal
+        model=rollouts + 3 * times * (whole + text) + (1 + BACKWARD) * trained,
+        recomputed=fit.critic_updates * whole + times * causal,
     )

@@ -60,8 +60,9 @@ class Distillation:
     """Student, critic and teacher with the losses between them.
 
     The student does not move between the critic's updates, so one wide rollout serves an iteration:
-    `critic_updates` batches for the critic, and the last one for the student. A process makes its share of each
-    batch, all videos together or, where `fit.at_once` says so, a few at a time, in so many `parts` a batch.
+    `critic_updates` batches for the critic, and the last `generator_batches` for the student. A process makes its
+    share of each batch, all videos together or, where `fit.at_once` says so, a few at a time, in so many `parts` a
+    batch; the student takes all of its own together, or as few at a time.
     """
 
     def __init__(self, profile: Scale, row: Student, student: WanDiT, critic: WanDiT, teacher: WanDiT, device):
@@ -77,19 +78,30 @@ class Distillation:
                 f"{self.fit.batch}, {distributed.size()} processes)"
             )
         self.parts = share // self.micro
+        if (self.fit.critic_updates + 1) % self.fit.generator_batches:
+            raise ReproError(
+                f"dmd_fit.generator_batches {self.fit.generator_batches} does not divide the "
+                f"{self.fit.critic_updates + 1} batches of an iteration (critic_updates and one)"
+            )
         self.width = self.micro if self.fit.at_once else share * (self.fit.critic_updates + 1)
-        self.generate = student_videos(profile, row, student, self.width, self.micro, device)
+        self.generators = share * self.fit.generator_batches
+        self.generator_micro = self.fit.at_once or self.generators
+        self.generate = student_videos(profile, row, student, self.width, self.generator_micro, device)
         motion = motion_terms(profile.flow_matching, row, profile.geometry.latent_channels)
         self.motion = motion and motion.to(device)
         if self.motion is not None and isinstance(student, FSDPModule):
             distributed.shard_small(self.motion)
 
-    def score_noise(self, generator: torch.Generator) -> Noised:
-        """For this process's share of one batch."""
-        batch, shape = self.fit.batch, self.profile.geometry.latent_shape
-        sigma = score_sigma(batch, self.fit, self.profile.flow.shift, generator)
-        noise = torch.randn((batch, *shape), generator=generator, device=generator.device)
-        return Noised(sigma[self.mine], noise[self.mine])
+    def score_noise(self, generator: torch.Generator, batches: int = 1) -> Noised:
+        """For this process's share of some batches."""
+        count, shape = batches * self.fit.batch, self.profile.geometry.latent_shape
+        sigma = score_sigma(count, self.fit, self.profile.flow.shift, generator)
+        noise = torch.randn((count, *shape), generator=generator, device=generator.device)
+        return Noised(self.shares(sigma), self.shares(noise))
+
+    def shares(self, rows: torch.Tensor) -> torch.Tensor:
+        """This process's rows of those of whole batches."""
+        return rows.unflatten(0, (-1, self.fit.batch))[:, self.mine].flatten(0, 1)
 
     def critic_batch(self, made: Rollout, noised: Noised) -> tuple[torch.Tensor, ...]:
         """Videos of one update with noise, noise levels and text: the arguments of `critic_loss`."""
@@ -158,8 +170,7 @@ class Round:
         """`text(rows)` and `truth(rows)` give text and clips of rows of the round; `start` [B, F, C, H, W] is noise."""
         self.distillation, self.state, self.state_device = distillation, generator.get_state(), generator.device
         self.text, self.truth, self.start = text, truth, start
-        whole = torch.arange(distillation.batch, device=generator.device).view(-1, distillation.fit.batch)
-        self.rows = whole[:, distillation.mine].flatten()
+        self.rows = distillation.shares(torch.arange(distillation.batch, device=generator.device))
         self._make(0, generator)
 
     def _make(self, piece: int, generator: torch.Generator) -> None:
@@ -168,15 +179,14 @@ class Round:
         among, truth = Among(rows, self.distillation.batch), self.truth and self.truth(rows)
         self.made = self.distillation.generate(self.text(rows), generator, start=self.start, truth=truth, among=among)
 
-    def videos(self, update: int, part: int) -> Rollout:
-        """A part of a batch. The rollout's kept keys and values are those of the last part that was made."""
-        micro, width = self.distillation.micro, self.distillation.width
-        piece, start = divmod((update * self.distillation.parts + part) * micro, width)
+    def videos(self, start: int, count: int) -> Rollout:
+        """Some of this process's, in order. The rollout's kept keys and values are those of the last that were made."""
+        piece, first = divmod(start, self.distillation.width)
         if piece != self.piece:
             again = torch.Generator(self.state_device)
             again.set_state(self.state)
             self._make(piece, again)
-        return self.made.rows(start, start + micro)
+        return self.made.rows(first, first + count)
 
 
 def mean_of(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -197,11 +207,11 @@ def student_task(
     `latents` [N, F, C, H, W] are the captions' clips, for rows that need ground truth.
     """
     fit, device, motion = distillation.fit, distillation.device, distillation.motion
-    micro, parts = distillation.micro, distillation.parts
+    paired = fit.batch * fit.generator_batches
     student, critic = distillation.student, distillation.critic
     with torch.no_grad():
         texts = torch.cat([encoder(captions[i : i + 512]) for i in range(0, len(captions), 512)]).float()
-        null = encoder([""] * micro).float()
+        null = encoder([""] * distillation.generator_micro).float()
     modules: dict[str, nn.Module] = {"student": student, "critic": critic}
     optimizers = {"generator": adamw(student, fit), "critic": adamw(critic, fit, lr=fit.critic_lr)}
     head = [] if motion is None else [*motion.student_head.parameters()]
@@ -209,38 +219,41 @@ def student_task(
         modules["motion"] = motion
         optimizers["motion"] = adamw(motion.student_head, fit, lr=distillation.profile.flow_matching.lr)
     critic_gradients = captured(
-        lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device, parts
+        lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device, distillation.parts
     )
-    generator_gradients = captured(distillation.generator_loss, [*student.parameters(), *head], device, parts)
+    generator_parts = distillation.generators // distillation.generator_micro
+    generator_gradients = captured(distillation.generator_loss, [*student.parameters(), *head], device, generator_parts)
 
     def videos(generator: torch.Generator) -> tuple[Round, Pairs | None]:
         """A round with captions drawn, and the pairs that its generator's videos have."""
         rows = torch.randint(len(texts), (distillation.batch,), generator=generator, device=device)
         pair = None
         if pairs is not None:
-            pair = pairs.rows(torch.randint(len(pairs.text), (fit.batch,), generator=generator, device=device))
+            pair = pairs.rows(torch.randint(len(pairs.text), (paired,), generator=generator, device=device))
 
         def text(of: torch.Tensor) -> torch.Tensor:
-            found, paired = texts[rows[of]], of >= distillation.batch - fit.batch
+            found, place = texts[rows[of]], of - (distillation.batch - paired)
             if pair is not None:
-                found[paired] = pair.text[of[paired] - (distillation.batch - fit.batch)]
+                found[place >= 0] = pair.text[place[place >= 0]]
             return found
 
         truth = None if latents is None or pair is not None else lambda of: latents[rows[of]].float()
         return Round(distillation, generator, text, truth, pair and pair.noise), pair
 
-    def in_parts(update: int, round_: Round, generator: torch.Generator) -> Iterator[tuple[slice, Rollout, Noised]]:
-        """A batch part by part: its place in the process's share, its videos, and noise for their scores."""
-        noised = distillation.score_noise(generator)
-        for part in range(parts):
-            place = slice(part * micro, (part + 1) * micro)
-            yield place, round_.videos(update, part), noised.rows(place.start, place.stop)
+    def in_parts(
+        round_: Round, start: int, micro: int, generator: torch.Generator, batches: int = 1
+    ) -> Iterator[tuple[slice, Rollout, Noised]]:
+        """Some batches of this process, `micro` videos at a time: their place, videos, and noise for their scores."""
+        noised = distillation.score_noise(generator, batches)
+        for first in range(0, len(noised.sigma_B), micro):
+            place = slice(first, first + micro)
+            yield place, round_.videos(start + first, micro), noised.rows(place.start, place.stop)
 
     def train_critic(generator: torch.Generator) -> tuple[Round, Pairs | None, torch.Tensor]:
         round_, pair = videos(generator)
-        losses = []
+        losses, share = [], distillation.micro * distillation.parts
         for update in range(fit.critic_updates):
-            for _, made, noised in in_parts(update, round_, generator):
+            for _, made, noised in in_parts(round_, update * share, distillation.micro, generator):
                 losses.append(critic_gradients(*distillation.critic_batch(made, noised))["loss"])
             optimizers["critic"].step(fit.clip_norm)
         return round_, pair, torch.stack(losses).mean()
@@ -249,10 +262,11 @@ def student_task(
         for _ in range(fit.critic_warmup if iteration == 0 else 0):
             train_critic(generator)
         round_, pair, critic_loss = train_critic(generator)
-        scalars = []
-        for place, made, noised in in_parts(fit.critic_updates, round_, generator):
+        scalars, ends = [], None if pair is None else distillation.shares(pair.end)
+        start, micro = len(round_.rows) - distillation.generators, distillation.generator_micro
+        for place, made, noised in in_parts(round_, start, micro, generator, fit.generator_batches):
             batch = distillation.generator_batch(made, noised, null)
-            scalars.append(generator_gradients(*batch, *([] if pair is None else [pair.end[distillation.mine][place]])))
+            scalars.append(generator_gradients(*batch, *([] if ends is None else [ends[place]])))
         norm = optimizers["generator"].step(fit.clip_norm)
         if head:
             optimizers["motion"].step(fit.clip_norm)

@@ -92,8 +92,12 @@ def test_regression_pulls_towards_the_teachers_end(distillation, made, pairs, te
     torch.testing.assert_close(out["loss"], fit.reg_weight * expected, atol=1e-4, rtol=1e-4)
 
 
+def with_fit(profile, **changes):
+    return profile.model_copy(update={"dmd_fit": profile.dmd_fit.model_copy(update=changes)})
+
+
 def at_once(profile, videos):
-    return profile.model_copy(update={"dmd_fit": profile.dmd_fit.model_copy(update={"at_once": videos})})
+    return with_fit(profile, at_once=videos)
 
 
 def receivers(distillation):
@@ -138,8 +142,7 @@ def rounds(distillation, pairs):
 
 def batches(round_, distillation):
     """All parts of a round in order."""
-    updates = range(distillation.fit.critic_updates + 1)
-    return [round_.videos(u, p) for u in updates for p in range(distillation.parts)]
+    return [round_.videos(i, distillation.micro) for i in range(0, distillation.batch, distillation.micro)]
 
 
 def test_the_iterations_rollout_is_shared_out_without_overlap(distil, pairs):
@@ -162,8 +165,10 @@ def test_videos_made_one_at_a_time_are_those_made_together(smoke, distil, pairs,
         torch.testing.assert_close(pieces, whole, atol=1e-5, rtol=1e-5)
 
 
-def test_gradients_of_parts_add_up_to_that_of_the_batch(smoke, distil, pairs):
+@pytest.mark.parametrize("generator_batches", [1, 3])
+def test_gradients_of_parts_add_up_to_that_of_the_batch(smoke, distil, pairs, generator_batches):
     row, fits = load_students()["diagonal"], []
+    smoke = with_fit(smoke, generator_batches=generator_batches)
     for profile in (smoke, at_once(smoke, 1)):
         distillation = distil(profile=profile)
         task = student_task(distillation, ["a", "bb"], lambda c: pairs.text[list(map(len, c))], row)
@@ -175,6 +180,30 @@ def test_gradients_of_parts_add_up_to_that_of_the_batch(smoke, distil, pairs):
 def test_a_batch_that_does_not_split_evenly_is_refused(smoke, distil):
     with pytest.raises(ReproError, match="at_once 3 does not divide a process's share of 2 videos"):
         distil(profile=at_once(smoke, 3))
+
+
+def test_generator_batches_that_do_not_share_an_iteration_evenly_are_refused(smoke, distil):
+    with pytest.raises(ReproError, match="generator_batches 2 does not divide the 3 batches of an iteration"):
+        distil(profile=with_fit(smoke, generator_batches=2))
+
+
+def test_the_generator_takes_all_batches_it_is_given(smoke, distil, pairs, repeated, monkeypatch):
+    """Those of the critic too, with their own kept keys and values, and every pair in its place."""
+    smoke = with_fit(smoke, generator_batches=3, reg_weight=0.25)
+    distillation, seen = distil(profile=smoke), []
+    score = distillation.generator_batch
+
+    def generator_batch(made, *noise):
+        repeated(distillation, made)
+        seen.append(made)
+        return score(made, *noise)
+
+    monkeypatch.setattr(distillation, "generator_batch", generator_batch)
+    row, blank = load_students()["diagonal"], torch.zeros_like(pairs.text[:1])
+    student_task(distillation, ["a"], lambda c: blank.repeat(len(c), 1, 1), row, pairs).step(1, generator_for(0, 1))
+    (made,) = seen
+    assert len(made.x0) == 3 * smoke.dmd_fit.batch == distillation.batch
+    assert all(any(torch.equal(text, known) for known in pairs.text) for text in made.text_BLE)
 
 
 def test_exit_steps_repeated_together_equal_the_rollout(distillation, made, repeated):

@@ -127,7 +127,7 @@ def phases(scale: Scale, distillation: Distillation, task: Task, device) -> dict
     text = torch.randn(distillation.batch, scale.dit.text_tokens, scale.dit.text_dim, device=device)
 
     def rollout() -> None:
-        kept["made"] = Round(distillation, generator, lambda rows: text[rows], None, None).videos(0, 0)
+        kept["made"] = Round(distillation, generator, lambda rows: text[rows], None, None).videos(0, distillation.micro)
 
     def critic() -> None:
         distillation.critic_loss(*distillation.critic_batch(kept["made"], noised)).backward()
@@ -169,7 +169,7 @@ def measured_records(
 ) -> list[records.Record]:
     """Records of the iterations so far: medians with quartiles, and the rate that the counted FLOP give."""
     gpus, config = distributed.size(), presets.from_profile(scale)
-    counted = flops.distillation_iteration(scale, config, row, scale.dmd_fit.critic_updates)
+    counted = flops.distillation_iteration(scale, config, row, scale.dmd_fit)
     low, median, high = map(float, np.quantile(times, [0.25, 0.5, 0.75]))
     common = {
         "run_id": f"{row.student}_gpus_{gpus}",
