@@ -204,7 +204,7 @@ def student_task(
 ) -> Task:
     """The stage; with `pairs`, the generator's videos start where the teacher's did, and L_reg is added.
 
-    `latents` [N, F, C, H, W] are the captions' clips, for rows that need ground truth.
+    `latents` [N, F, C, H, W] are the captions' clips, for rows that need ground truth; a pair's is the teacher's clip.
     """
     fit, device, motion = distillation.fit, distillation.device, distillation.motion
     paired = fit.batch * fit.generator_batches
@@ -231,13 +231,19 @@ def student_task(
         if pairs is not None:
             pair = pairs.rows(torch.randint(len(pairs.text), (paired,), generator=generator, device=device))
 
-        def text(of: torch.Tensor) -> torch.Tensor:
-            found, place = texts[rows[of]], of - (distillation.batch - paired)
-            if pair is not None:
-                found[place >= 0] = pair.text[place[place >= 0]]
-            return found
+        def given(own: torch.Tensor, paired_with: torch.Tensor | None):
+            """What rows of the round have: their own, or what their pair has."""
 
-        truth = None if latents is None or pair is not None else lambda of: latents[rows[of]].float()
+            def of(which: torch.Tensor) -> torch.Tensor:
+                found, place = own[rows[which]].float(), which - (distillation.batch - paired)
+                if paired_with is not None:
+                    found[place >= 0] = paired_with[place[place >= 0]]
+                return found
+
+            return of
+
+        text = given(texts, pair and pair.text)
+        truth = None if latents is None else given(latents, pair and pair.end)
         return Round(distillation, generator, text, truth, pair and pair.noise), pair
 
     def in_parts(

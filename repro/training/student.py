@@ -17,11 +17,6 @@ from repro.training.teacher import compile_blocks, load_teacher
 
 def distillation_task(profile: Profile, row: Student, checkpoints: Path, work: Path, device) -> Task:
     """Student from stage 2, critic from the teacher, and what the row's losses need besides."""
-    if row.needs_truth and profile.dmd_fit.reg_weight:
-        raise ReproError(
-            f"student {row.student!r} trains on ground truth, and L_reg needs videos that start from the teacher's "
-            f"noise: set dmd_fit.reg_weight to 0 (it is {profile.dmd_fit.reg_weight})"
-        )
     teacher, encoder = load_teacher(profile, checkpoints, device)
     student, critic = WanDiT(teacher.config), WanDiT(teacher.config)
     weights.load_into(student, checkpoints / "ode.safetensors")

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from repro.config import Student
-from repro.errors import ReproError
 from repro.generation.student import ForwardCounter
 from repro.models.kv_cache import HistoryCache
+from repro.training.dmd import student_task
 from repro.training.loop import generator_for
-from repro.training.student import distillation_task
+from repro.training.ode_init import Pairs
 
 STRATEGIES = {
     "teacher": {"forcing": "teacher"},
@@ -123,8 +123,25 @@ def test_ground_truth_everywhere_cannot_also_begin_somewhere(distil):
         distil(forcing="teacher", ground_truth_beyond=2)
 
 
-def test_regression_from_noise_and_ground_truth_exclude_each_other(smoke, tmp_path):
+@pytest.mark.parametrize("name", ["teacher", "anchored"])
+def test_a_pairs_ground_truth_is_the_teachers_clip(distil, smoke, text, name, monkeypatch):
+    """So that L_reg means the same under every strategy: the generator's videos lead to the teacher's end."""
     fit = smoke.dmd_fit.model_copy(update={"reg_weight": 0.25})
-    row = Student(student="a", forcing="teacher", schedule="4", window_frames=18)
-    with pytest.raises(ReproError, match="trains on ground truth, and L_reg needs"):
-        distillation_task(smoke.model_copy(update={"dmd_fit": fit}), row, tmp_path, tmp_path, "cpu")
+    distillation, seen = distil(smoke.model_copy(update={"dmd_fit": fit}), **STRATEGIES[name]), []
+    clips, blank, make = latents(distillation), torch.zeros_like(text[:1]), type(distillation.generate).__call__
+    noise, end = (latents(distillation, seed) for seed in (8, 9))
+
+    def watched(self, *args, truth, **kwargs):
+        seen.append(truth)
+        return make(self, *args, truth=truth, **kwargs)
+
+    monkeypatch.setattr(type(distillation.generate), "__call__", watched)
+    row = Student(student="a", schedule="4", window_frames=18, **STRATEGIES[name])
+    pairs = Pairs(noise, end, blank.repeat(len(end), 1, 1))
+    task = student_task(distillation, "a" * len(clips), lambda c: blank.repeat(len(c), 1, 1), row, pairs, clips)
+    scalars = task.step(1, generator_for(0, 1))
+    own, paired = seen[0][: -fit.batch], seen[0][-fit.batch :]
+    assert len(seen) == 1 and len(own) == fit.batch * fit.critic_updates
+    for videos_made, where in ((own, clips), (paired, end)):
+        assert all(any(torch.equal(one, clip) for clip in where) for one in videos_made)
+    assert scalars["reg"] > 0
