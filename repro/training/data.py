@@ -1,13 +1,16 @@
 """Latents and captions of the sprite world, encoded once and kept beside the training state."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.progress import track
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from repro.config import Profile
+from repro.errors import ReproError
 from repro.files import write_atomic
 from repro.models import vae, weights
 from repro.world import render, scene
@@ -38,22 +41,37 @@ def pixel_pool(scenes: list, profile: Profile, device, step: int = 1, batch: int
     return torch.cat(parts)
 
 
+def kept(path: Path, config: str, make: Callable[[], dict[str, torch.Tensor]], device) -> dict[str, torch.Tensor]:
+    """What `make` gives, made once and then read back from `path` (.safetensors).
+
+    Raises ReproError where the file was made under another `config`.
+    """
+    if not path.is_file():
+        made = make()
+        write_atomic(path, lambda p: save_file({k: v.cpu() for k, v in made.items()}, p, {"config": config}))
+        return made
+    with safe_open(path, "pt") as file:
+        if (file.metadata() or {}).get("config") != config:
+            raise ReproError(f"{path} belongs to another configuration; delete it to have it made again")
+    return load_file(path, device=str(device))
+
+
 @torch.no_grad()
 def encode_split(name: str, profile: Profile, codec, work: Path, device, batch: int = 32) -> Split:
     """Render and encode a split; read back from `work` when it has been done before."""
-    path = Path(work) / f"latents-{name}.safetensors"
     scenes = split_scenes(name, profile)
-    captions = [s.caption for s in scenes]
-    if path.is_file():
-        return Split(load_file(path, device=str(device))["latents"], captions)
-    rows = []
-    for start in track(range(0, len(scenes), batch), f"encode {name}"):
-        video = render.render(scenes[start : start + batch], profile.geometry, device).float() / 255
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=torch.device(device).type == "cuda"):
-            rows.append(codec.encode(video).to(torch.bfloat16))
-    latents = torch.cat(rows)
-    write_atomic(path, lambda p: save_file({"latents": latents.cpu()}, p))
-    return Split(latents, captions)
+
+    def encode() -> dict[str, torch.Tensor]:
+        rows = []
+        for start in track(range(0, len(scenes), batch), f"encode {name}"):
+            video = render.render(scenes[start : start + batch], profile.geometry, device).float() / 255
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=torch.device(device).type == "cuda"):
+                rows.append(codec.encode(video).to(torch.bfloat16))
+        return {"latents": torch.cat(rows)}
+
+    config = f"{profile.geometry} {profile.world} {profile.autoencoders}"
+    made = kept(Path(work) / f"latents-{name}.safetensors", config, encode, device)
+    return Split(made["latents"], [s.caption for s in scenes])
 
 
 def load_split(name: str, profile: Profile, checkpoints: Path, work: Path, device) -> Split:

@@ -5,17 +5,15 @@ from typing import NamedTuple
 
 import torch
 from rich.progress import track
-from safetensors.torch import load_file, save_file
 
 from repro.config import Profile
-from repro.files import write_atomic
 from repro.flow import TIMESTEPS, expand, nominal_to_sigma, x0_from_velocity
 from repro.generation.samplers import euler
 from repro.models import weights
 from repro.models.wan import WanDiT, block_causal_mask
 from repro.schedule import STEP_LISTS
 from repro.training.capture import captured
-from repro.training.data import split_scenes
+from repro.training.data import kept, split_scenes
 from repro.training.loop import Task, ema_copy, generator_for, run
 from repro.training.optimizer import muon
 from repro.training.teacher import EDGES, autocast, compile_blocks, load_teacher
@@ -27,33 +25,27 @@ LEVELS = STEP_LISTS["default"][max(STEP_LISTS["default"])]
 @torch.no_grad()
 def trajectories(profile: Profile, teacher: WanDiT, encoder, work: Path, device, seed: int, batch=128) -> dict:
     """The teacher's guided ODE: states at LEVELS and the end, [N, levels+1, F, C, H, W], and text [N, L, E]."""
-    path = Path(work) / "trajectories.safetensors"
-    if path.is_file():
-        return load_file(path, device=str(device))
-    captions = [s.caption for s in split_scenes("train", profile, profile.ode_fit.trajectories)]
-    sigmas = [nominal_to_sigma(t, profile.flow.shift) for t in LEVELS]
-    generator = generator_for(seed, 1, device=device)
-    states, texts = [], []
-    for start in track(range(0, len(captions), batch), "teacher trajectories"):
-        part = captions[start : start + batch]
-        noise = torch.randn((len(part), *profile.geometry.latent_shape), generator=generator, device=device)
-        with autocast(device):
-            text = encoder(part)
-            end, kept = euler(
-                teacher,
-                noise,
-                teacher.text_context(text),
-                teacher.text_context(encoder([""] * len(part))),
-                steps=profile.ode_fit.solver_steps,
-                shift=profile.flow.shift,
-                guidance=profile.flow.guidance,
-                record=sigmas,
-            )
-        states.append(torch.stack([*kept, end], dim=1).to(torch.bfloat16))
-        texts.append(text.float())
-    data = {"states": torch.cat(states), "text": torch.cat(texts)}
-    write_atomic(path, lambda p: save_file({k: v.cpu() for k, v in data.items()}, p))
-    return data
+    fit, flow, geometry = profile.ode_fit, profile.flow, profile.geometry
+    captions = [s.caption for s in split_scenes("train", profile, fit.trajectories)]
+    sigmas = [nominal_to_sigma(t, flow.shift) for t in LEVELS]
+
+    def solve() -> dict[str, torch.Tensor]:
+        generator = generator_for(seed, 1, device=device)
+        states, texts = [], []
+        for start in track(range(0, len(captions), batch), "teacher trajectories"):
+            part = captions[start : start + batch]
+            noise = torch.randn((len(part), *geometry.latent_shape), generator=generator, device=device)
+            with autocast(device):
+                text, null = encoder(part), encoder([""] * len(part))
+                contexts = (teacher.text_context(text), teacher.text_context(null))
+                how = {"steps": fit.solver_steps, "shift": flow.shift, "guidance": flow.guidance}
+                end, passed = euler(teacher, noise, *contexts, **how, record=sigmas)
+            states.append(torch.stack([*passed, end], dim=1).to(torch.bfloat16))
+            texts.append(text.float())
+        return {"states": torch.cat(states), "text": torch.cat(texts)}
+
+    config = f"{profile.dit} {geometry} {flow} {fit.trajectories} trajectories of {fit.solver_steps} steps"
+    return kept(Path(work) / "trajectories.safetensors", config, solve, device)
 
 
 class Pairs(NamedTuple):
