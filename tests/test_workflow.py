@@ -262,6 +262,7 @@ def kill_when(tree: Path, appears: Path, seconds: float = 60) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # Some forty processes one after the other: minutes on a busy machine.
 def test_smoke_end_to_end(tmp_path):
     """Training to notebook; nothing to do afterwards; a killed run goes on to the same numbers."""
     tree = copy_tree(tmp_path)
