@@ -58,7 +58,7 @@ $(VBENCH): envs/vbench/requirements.txt | $(MAIN)
 	$(BIN)/snakemake --cores 1 $@
 
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 regress: $(MAIN)
 	$(BIN)/snakemake --cores $(CORES) regress

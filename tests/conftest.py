@@ -7,16 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Before PyTorch is imported, for it and for every process that a test starts: two threads each on cores that two
+# workers share wait for each other, up to a hundred times as long as one computes.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 
 from repro.config import load_profile
 from repro.training.loop import generator_for
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,6 @@ def train(checkpoints: Path, work: Path, *, dies_at: int | None = None, max_seco
         task.step = killed
         return run(task, *args, **kwargs)
 
-    torch.set_num_threads(1)
     student.run = mortal
     with distributed.joined("cpu") as device:
         profile, row = load_profile("smoke"), load_students()["diagonal"]

@@ -35,7 +35,6 @@ ITERATIONS, SAVE_EVERY = 24, 3
 
 def train(profile, folder: Path, before=None) -> None:
     """Body of a process: `python -m repro train student`, with what it says on standard error kept."""
-    torch.set_num_threads(1)
     sys.stderr = (folder / "stderr").open("w")
     training_verbs.load_profile = lambda name: profile
     if before is not None:

@@ -34,7 +34,7 @@ def snakemake(tree, *targets, **config):
     done = subprocess.run(
         [SNAKEMAKE, "--cores", "2", *targets, "--config", *settings],
         cwd=tree,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(tree)},
+        env=os.environ | {"PYTHONPATH": str(tree)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
