@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as nnf
 from rich.progress import track
 
 from repro.config import Profile, Run
@@ -14,9 +15,40 @@ from repro.generation.spans import Spans
 from repro.generation.student import Generator
 from repro.models import text_encoder, weights
 from repro.reporting import records
+from repro.training.loop import generator_for
 
 UNITS = {"throughput_fps": "frame/s"}
-TIMING_VERSION = "1"
+TIMING_VERSION = "2"
+REFERENCE_TURNS = 4
+
+
+class Reference:
+    """Work that never changes, of the kinds that a run does: how fast the machine is while runs are timed on it.
+
+    A device's name does not say it: machines of one name differ by a factor of two, and so do hours of one machine.
+    """
+
+    def __init__(self, device):
+        shapes = {
+            "x": (2048, 256),
+            "up": (256, 768),
+            "down": (768, 256),
+            "image": (1, 64, 64, 112),
+            "kernel": (64, 64, 3, 3),
+        }
+        self.device = device
+        self.given = {name: torch.randn(shape, generator=generator_for(0)).to(device) for name, shape in shapes.items()}
+
+    @torch.inference_mode()
+    def seconds(self) -> float:
+        """Of some tenths of a second on a CPU core: a feed-forward layer with its norm, and a convolution."""
+        x, up, down, image, kernel = self.given.values()
+        spans = Spans(self.device)
+        with spans("reference"):
+            for _ in range(REFERENCE_TURNS):
+                nnf.gelu(nnf.layer_norm(x, x.shape[-1:]) @ up) @ down
+                nnf.conv2d(image, kernel, padding=1)
+        return spans.seconds()["reference"]
 
 
 def time_once(generator: Generator | ManyStep, text_1LE: torch.Tensor, cache, seed: int) -> dict[str, float]:
@@ -65,16 +97,21 @@ def time_text(profile: Profile, checkpoints: Path, caption: str, device) -> np.n
 def measure(
     profile: Profile, runs: list[Run], prompts: Path, checkpoints: Path, device
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Samples of every metric by run_id. Warm-ups first, then rounds in which every run has one turn."""
+    """Samples of every metric by run_id. Warm-ups first, then rounds in which every run has one turn.
+
+    `reference_s`, of `Reference`, is taken right before each turn.
+    """
     text, captions = read_prompts(prompts)
     text = text[:1].to(device)
     seed = profile.evaluation.student_seeds[0]
     generators = [load_generator(profile, r, seed, prompts, checkpoints, device) for r in runs]
     caches = [g.new_cache(1) for g in generators]
     samples: dict[str, list[dict]] = {r.run_id: [] for r in runs}
+    reference = Reference(device)
     for turn in track(range(profile.timing.warmups + profile.timing.runs), "timing rounds"):
         for generator, cache in zip(generators, caches, strict=True):
-            once = time_once(generator, text, cache, profile.evaluation.seed)
+            before = {"reference_s": reference.seconds()}
+            once = time_once(generator, text, cache, profile.evaluation.seed) | before
             if turn >= profile.timing.warmups:
                 samples[generator.run.run_id].append(once)
     text_s = time_text(profile, checkpoints, captions[0], device)

@@ -23,6 +23,8 @@ from repro.reporting.render import DASH
 
 KEY = ["seed", "prompt"]
 BAD = ("breach", "missing")
+REFERENCE = "reference_s"
+"""Seconds of the work that never changes (`timing.Reference`)."""
 
 
 class Tolerance(Section):
@@ -30,7 +32,8 @@ class Tolerance(Section):
 
     `clips`: max(share × published half interval, floor), clip by clip over the same clips. `set`: max(share
     × value, floor) where as many clips were measured. `time`: share × value, in the worse direction, on the published
-    device. `exact`: not at all. `free`: not compared.
+    device, the value being what it would be at the pace at which the reference work went. `exact`: not at all. `free`:
+    not compared.
     """
 
     metric: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -114,8 +117,13 @@ def _line(fresh: Results, published: Results, run: str, metric: str, known: pd.S
         case "time":
             if found["device"] != known["device"]:
                 return told("other device", value)
+            clock = (run, REFERENCE)
+            pace = fresh.metrics["value"].get(clock, nan) / published.metrics["value"].get(clock, nan)
+            if np.isnan(pace):
+                return told("no reference", value)
+            reference = reference / pace if found["unit"] == "frame/s" else reference * pace
             worse = reference - value if found["unit"] == "frame/s" else value - reference
-            return judged(value, max(0.0, worse), rule.share * reference)
+            return judged(value, max(0.0, worse), rule.share * reference, reference)
         case "set":
             if found["n"] != known["n"]:
                 return told("other clips", value)

@@ -77,10 +77,26 @@ def test_each_rule(published_copy, metric, shift, verdict):
         assert check(published_copy).loc[metric, "verdict"] == verdict
 
 
+def test_times_are_held_against_the_pace_of_the_machine(published_copy):
+    """All three times as long is a machine that is slow; what takes longer than the reference work is a breach."""
+    table = pd.read_csv(published_copy / "metrics.csv")
+    factor = table["metric"].map({"throughput_fps": 1 / 3}).fillna(table["unit"].map({"s": 3.0})).fillna(1)
+    table.assign(value=table["value"] * factor).to_csv(published_copy / "metrics.csv", index=False)
+    lines = check(published_copy)
+    timed = ["throughput_fps", "total_s", "in_flight_latency_s", "first_frame_latency_s"]
+    assert set(lines.loc[timed, "verdict"]) == {"within"}
+    np.testing.assert_allclose(lines.loc[timed, "distance"], 0, atol=1e-9)
+    change(published_copy, "total_s", "value", 2.1 * lines.loc["total_s", "reference"])
+    with pytest.raises(ReproError, match=f"^1 of .* values are out of tolerance .*: total_s of {RUN}"):
+        check(published_copy)
+
+
 def test_what_cannot_be_compared_says_why(published_copy):
     change(published_copy, "throughput_fps", "device", "an abacus")
+    change(published_copy, "reference_s", "metric", "another_s")
     table = check(published_copy)
     assert table.loc["throughput_fps", "verdict"] == "other device"
+    assert table.loc["total_s", "verdict"] == "no reference"
 
 
 @pytest.mark.parametrize(
