@@ -41,7 +41,7 @@ class Reference:
 
     @torch.inference_mode()
     def seconds(self) -> float:
-        """Of some tenths of a second on a CPU core: a feed-forward layer with its norm, and a convolution."""
+        """About a tenth of a second on a CPU core: feed-forward layers with their norm, and convolutions."""
         x, up, down, image, kernel = self.given.values()
         spans = Spans(self.device)
         with spans("reference"):
