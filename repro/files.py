@@ -92,6 +92,19 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Wait for `folder`, made if need be, and hold it; where the file system knows no locks, nothing is held."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def read_text(path: Path, remedy: str) -> str:
     """A UTF-8 file's text. Raises ReproError, with the `remedy`, for one that is missing, forbidden or binary."""
     try:

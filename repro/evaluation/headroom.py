@@ -45,22 +45,11 @@ def _one_source(profile: Profile, source: str, run: Run, steps: int, judge: Judg
 def distance_draws(
     features: Sequence[np.ndarray], real_ND: np.ndarray, rng: np.random.Generator, draws: int = RESAMPLES
 ) -> tuple[dict[str, float], pd.DataFrame]:
-    """Distances to `real_ND`, averaged over training seeds, and `draws` bootstrap draws of each.
-
-    A draw takes prompts, which the training seeds share, and seeds, and adds what both do. A resample holds clips twice
-    and so lies further from real than its sample does: the draws are shifted to centre on the distance itself.
-    """
-    distances = {name: [make(x, real_ND) for x in features] for name, make in metrics.DISTANCES.items()}
-    whole = {name: np.array([d() for d in each]) for name, each in distances.items()}
-    values, rows, clips = {n: float(each.mean()) for n, each in whole.items()}, [], len(features[0])
-    for _ in range(draws):
-        prompts, seeds = (
-            np.bincount(rng.integers(clips, size=clips), minlength=clips),
-            rng.integers(len(features), size=len(features)),
-        )
-        rows.append({n: np.mean([d(prompts) for d in each]) + whole[n][seeds].mean() for n, each in distances.items()})
-    spread = pd.DataFrame(rows)
-    return values, spread - spread.mean() + pd.Series(values)
+    """Distances to `real_ND`, averaged over training seeds, and bootstrap draws of each, of the same resamples."""
+    clips, seeds = np.concatenate(features), np.repeat(np.arange(len(features)), len(features[0]))
+    found = {name: metrics.SeedMean(make, clips, real_ND, seeds) for name, make in metrics.DISTANCES.items()}
+    drawn = next(iter(found.values())).resamples(draws, rng)
+    return {n: d() for n, d in found.items()}, pd.DataFrame({n: d.draws(*drawn) for n, d in found.items()})
 
 
 def measure(profile: Profile, system: System, run: Run, checkpoints: Path, out: Path, device) -> None:

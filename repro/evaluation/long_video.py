@@ -116,8 +116,8 @@ def describe(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every measure against time, and its slope per minute, both with 95% intervals. One roll; rows sorted by KEYS.
 
-    The distance to real clips is that of all clips of a segment, if they are enough, averaged over training seeds; its
-    draws centre on the value, because a resample that holds clips twice lies further from real than its sample does.
+    The distance to real clips is that of a training seed's clips of a segment, averaged over the seeds; too few clips
+    have none.
     """
     rng, n = np.random.default_rng(profile.evaluation.seed), profile.evaluation.bootstrap
     roll, segments = scores["roll"].iloc[0], int(scores["segment"].max()) + 1
@@ -140,9 +140,9 @@ def describe(
         add(measure, by_clip.mean(0), counts @ by_clip / counts.sum(1, keepdims=True))
     if len(clips) >= DISTANCE_CLIPS:
         by_segment = features.reshape(len(clips), segments, -1).transpose(1, 0, 2)
-        distances = [metrics.KernelDistance(f, real_ND, clips["seed"]) for f in by_segment]
-        values, draws = np.array([d() for d in distances]), np.stack([d.of_each(counts) for d in distances], axis=1)
-        add(DISTANCE, values, draws - draws.mean(0) + values)
+        distances = [metrics.SeedMean(metrics.KernelDistance, f, real_ND, clips["seed"]) for f in by_segment]
+        drawn = distances[0].resamples(n, rng)
+        add(DISTANCE, np.array([d() for d in distances]), np.stack([d.draws(*drawn) for d in distances], axis=1))
     return (
         pd.DataFrame(points, columns=["roll", "measure", "segment", "start_s", "value", "low", "high", "n"]),
         pd.DataFrame(slopes, columns=["roll", "measure", "slope", "low", "high", "p", "n"]),
@@ -188,7 +188,8 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def _records(profile: Profile, run: Run, told: list, checkpoints: Path, seeds, device) -> list[records.Record]:
     """The slope of every measure in every roll; of real clips, which are one segment, the measures themselves."""
     codec = "tiny" if run.decoder == "tiny" else "vae"
-    names = ["judge", "real"] + ([] if run.student == REAL else [codec, *(f"{run.student}-s{s}" for s in seeds)])
+    made_by = ["text_encoder", codec, *(f"{run.student}-s{s}" for s in seeds)]
+    names = ["judge", "real", *([] if run.student == REAL else made_by)]
     common = {
         "run_id": run.run_id,
         "profile": profile.name,

@@ -224,15 +224,15 @@ class Frechet:
         shared = np.sqrt(np.linalg.eigvalsh(self.root @ cov @ self.root).clip(min=0)).sum()
         return float(((mean - self.mean) ** 2).sum() + np.trace(cov) + np.trace(self.cov) - 2 * shared)
 
+    def of_each(self, counts_RN: np.ndarray) -> np.ndarray:
+        """Distances [R] where row r counts each clip of the first set so many times."""
+        return np.array([self(counts_N) for counts_N in counts_RN])
+
 
 class KernelDistance:
-    """Unbiased squared MMD with the cubic polynomial kernel of KID, on features standardised by the second set.
+    """Unbiased squared MMD with the cubic polynomial kernel of KID, on features standardised by the second set."""
 
-    Students of different training seeds make like clips of one prompt, which are no independent draws: the distance
-    is the mean over `groups_N` of the first set's clips, and only clips of one group are held against each other.
-    """
-
-    def __init__(self, a_ND: np.ndarray, b_ND: np.ndarray, groups_N: np.ndarray | None = None):
+    def __init__(self, a_ND: np.ndarray, b_ND: np.ndarray):
         centre, scale = b_ND.mean(0), b_ND.std(0) + 1e-6
         a, b = ((x.astype(np.float64) - centre) / scale for x in (a_ND, b_ND))
 
@@ -240,21 +240,16 @@ class KernelDistance:
             return (x @ y.T / x.shape[1] + 1) ** 3
 
         within = kernel(b, b)
-        self.inner, self.cross = kernel(a, a), kernel(a, b).mean(1)
+        self.a, self.inner, self.cross = a, kernel(a, a), kernel(a, b).mean(1)
         self.reference = (within.sum() - np.trace(within)) / (len(b) * (len(b) - 1))
-        groups = np.zeros(len(a)) if groups_N is None else np.asarray(groups_N)
-        self.members = [groups == g for g in np.unique(groups)]
 
     def of_each(self, counts_RN: np.ndarray) -> np.ndarray:
         """Distances [R] where row r counts each clip of the first set so many times. A clip never meets itself."""
-        w, pairs = counts_RN.astype(float), 0.0
-        for mine in self.members:
-            part, inner = w[:, mine], self.inner[np.ix_(mine, mine)]
-            total, met = part.sum(1), ((part @ inner) * part).sum(1) - (part**2) @ np.diag(inner)
-            possible = total**2 - (part**2).sum(1)
-            pairs += total * np.divide(met, possible, out=np.zeros(len(w)), where=possible > 0)
-        total = w.sum(1)
-        return pairs / total + self.reference - 2 * (w @ self.cross) / total
+        w = counts_RN.astype(float)
+        total, met = w.sum(1), ((w @ self.inner) * w).sum(1) - (w**2) @ np.diag(self.inner)
+        possible = total**2 - (w**2).sum(1)
+        pairs = np.divide(met, possible, out=np.zeros(len(w)), where=possible > 0)
+        return pairs + self.reference - 2 * (w @ self.cross) / total
 
     def __call__(self, counts_N: np.ndarray | None = None) -> float:
         return float(self.of_each(np.ones((1, len(self.cross))) if counts_N is None else counts_N[None])[0])
@@ -267,5 +262,34 @@ def frechet(a_ND: np.ndarray, b_ND: np.ndarray) -> float:
     return Frechet(a_ND, b_ND)()
 
 
-def kernel_distance(a_ND: np.ndarray, b_ND: np.ndarray, groups_N: np.ndarray | None = None) -> float:
-    return KernelDistance(a_ND, b_ND, groups_N)()
+def kernel_distance(a_ND: np.ndarray, b_ND: np.ndarray) -> float:
+    return KernelDistance(a_ND, b_ND)()
+
+
+class SeedMean:
+    """A distance averaged over training seeds, each of which made clips of the same prompts in the same order.
+
+    Clips of one prompt by students of different training seeds are alike and no independent draws: only those of one
+    seed are held against each other.
+    """
+
+    def __init__(self, distance, a_ND: np.ndarray, b_ND: np.ndarray, seeds_N):
+        seeds = np.asarray(seeds_N)
+        self.each = [distance(a_ND[seeds == s], b_ND) for s in np.unique(seeds)]
+        self.of_seed = np.array([d() for d in self.each])
+
+    def __call__(self) -> float:
+        return float(self.of_seed.mean())
+
+    def resamples(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """How often each prompt counts [n, P], and which seeds are drawn [n, S], for any distance of the clips."""
+        prompts, seeds = len(self.each[0].a), len(self.each)
+        return rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=n), rng.integers(seeds, size=(n, seeds))
+
+    def draws(self, prompts_RP: np.ndarray, seeds_RS: np.ndarray) -> np.ndarray:
+        """Bootstrap draws [R]: what the drawn prompts do to every seed, and what the drawn seeds do, added.
+
+        A resample holds clips twice and so lies further from real than its sample does: the draws centre on the value.
+        """
+        drawn = np.mean([d.of_each(prompts_RP) for d in self.each], axis=0) + self.of_seed[seeds_RS].mean(1)
+        return drawn - drawn.mean() + self()

@@ -11,7 +11,7 @@ from repro.config import Profile, Run
 from repro.evaluation import metrics
 from repro.evaluation.dimensions import MEASURES
 from repro.evaluation.sampling import read_prompts, sample
-from repro.evaluation.statistics import cluster_bootstrap
+from repro.evaluation.statistics import cluster_bootstrap, interval_of
 from repro.files import write_atomic
 from repro.geometry import Geometry
 from repro.models import weights
@@ -71,6 +71,12 @@ def interval(scores: pd.DataFrame, column: str, rng: np.random.Generator, resamp
     return (*cluster_bootstrap(values, n=resamples, rng=rng), len(values))
 
 
+def distance_interval(features_ND: np.ndarray, real_ND: np.ndarray, seeds_N, rng: np.random.Generator, resamples: int):
+    """Kernel distance to real clips, averaged over training seeds, and its 95% interval."""
+    distance = metrics.SeedMean(metrics.KernelDistance, features_ND, real_ND, seeds_N)
+    return (distance(), *interval_of(distance.draws(*distance.resamples(resamples, rng))))
+
+
 def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: Path, device) -> None:
     """Generate the clips of a run and measure them; the clips themselves are not kept."""
     _, captions = read_prompts(prompts)
@@ -100,8 +106,11 @@ def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: 
         value, low, high, n = interval(scores, column, rng, profile.evaluation.bootstrap)
         rows.append(records.Record(metric=column, value=value, low=low, high=high, n=n, unit="score", **common))
     real, _ = weights.load(Path(checkpoints) / "real.safetensors")
-    distance = metrics.kernel_distance(features, real["features"].numpy(), scores["seed"])
-    rows.append(records.Record(metric="kernel_distance", value=distance, n=len(clips), unit="", **common))
+    distance = distance_interval(features, real["features"].numpy(), scores["seed"], rng, profile.evaluation.bootstrap)
+    value, low, high = distance
+    rows.append(
+        records.Record(metric="kernel_distance", value=value, low=low, high=high, n=len(clips), unit="", **common)
+    )
     rows += [records.Record(metric=k, value=v, n=1, unit="forwards", **common) for k, v in sorted(counts.items())]
 
     out = Path(out)

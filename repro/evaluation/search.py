@@ -28,7 +28,7 @@ from repro.config import Profile, Run
 from repro.errors import ReproError
 from repro.evaluation import metrics, step_effects, timing
 from repro.evaluation.long_video import write_csv
-from repro.evaluation.quality import interval, load_judge
+from repro.evaluation.quality import distance_interval, interval, load_judge
 from repro.evaluation.sampling import load_decoder
 from repro.files import write_atomic
 from repro.generation.branching import branch
@@ -252,8 +252,8 @@ def _records(profile, run, scores, features, timed, made, checkpoints: Path, dev
         for column in SCORES:
             value, low, high, n = interval(mine, column, rng, profile.evaluation.bootstrap)
             add(column, value, low, high, n, "score")
-        distance = metrics.kernel_distance(features[chosen], real, mine["seed"])
-        add("kernel_distance", distance, None, None, len(mine), "")
+        told = distance_interval(features[chosen], real, mine["seed"], rng, profile.evaluation.bootstrap)
+        add("kernel_distance", *told, len(mine), "")
         add("forwards", row.forwards, None, None, 1, "forwards")
         sample = timed[row.schedule]
         chunks = len(row.schedule)

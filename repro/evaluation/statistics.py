@@ -30,9 +30,13 @@ def cluster_counts(clips: pd.DataFrame, n: int, rng: np.random.Generator) -> np.
 
 
 def cluster_draws(values: pd.DataFrame, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Means [n] of resampled tables."""
-    counts = cluster_counts(values, n, rng)
-    return counts @ values["value"].to_numpy(float) / counts.sum(1)
+    """Means [n] of resampled tables, drawn as in `cluster_counts`: the sums of each seed and prompt will do."""
+    total, size = np.full(n, -values["value"].sum()), np.full(n, -len(values))
+    for side in ("seed", "prompt"):
+        of_each = values.groupby(side)["value"].agg(["sum", "size"])
+        drawn = rng.integers(len(of_each), size=(n, len(of_each)), dtype=np.int32)
+        total, size = (t + of_each[c].to_numpy()[drawn].sum(1) for t, c in ((total, "sum"), (size, "size")))
+    return total / size
 
 
 def interval_of(draws: np.ndarray) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from repro.errors import ReproError
-from repro.files import sha256, write_atomic, write_text
+from repro.files import in_turn, require_writable, sha256, write_atomic, write_text
 
 SUMS = "SHA256SUMS"
 KEEP_FP32 = 4096
@@ -54,9 +54,11 @@ def save(
             tensor = tensor.to(dtype)
         ready[name] = tensor.clone(memory_format=torch.contiguous_format)
     header = {"repro": json.dumps(metadata, sort_keys=True)}
-    write_atomic(path, lambda p: save_file(ready, p, header))
-    sums = _read_sums(path.parent) | {path.name: sha256(path)}
-    write_text(path.parent / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+    require_writable(path.parent)
+    with in_turn(path.parent):  # students are trained beside each other, and share the sums
+        write_atomic(path, lambda p: save_file(ready, p, header))
+        sums = _read_sums(path.parent) | {path.name: sha256(path)}
+        write_text(path.parent / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
     return sums[path.name]
 
 

@@ -123,6 +123,7 @@ def paired(claim: Claim, found: Published, draws: int, seed: int) -> list[Part]:
             values = {r: t.assign(**{metric: t[metric] / scale}) for r, t in scores.items()}
             told = comparisons.paired(values, first, second, metric, draws, seed, claim.margin)
             part.value, part.low, part.high, part.n, part.p = (told[k] for k in ("difference", "low", "high", "n", "p"))
+            part.test = (metric, claim.margin, (first, second) if claim.margin else frozenset((first, second)))
             part.seeds = len(set(scores[first]["seed"]) & set(scores[second]["seed"]))
             part.verdict = ONE_SEED
     return parts
@@ -137,11 +138,11 @@ def adjust(parts: list[Part]) -> None:
     tested = [p for p in parts if p.seeds > 1]
     if not tested:
         return
-    # Two claims may rest on one comparison, which is then one test.
-    distinct = {(p.what, p.claim.margin): p.p for p in tested}
+    # Two claims may rest on one comparison, or on its mirror, which is then one test.
+    distinct = {p.test: p.p for p in tested}
     adjusted = dict(zip(distinct, holm(list(distinct.values())), strict=True))
     for part in tested:
-        part.p_holm = float(adjusted[part.what, part.claim.margin])
+        part.p_holm = float(adjusted[part.test])
         part.verdict = verdict(part.value + part.claim.margin, part.p_holm)
 
 

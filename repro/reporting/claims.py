@@ -113,6 +113,8 @@ class Part:
     p_holm: float = float("nan")
     verdict: str = NOT_MEASURED
     missing: str = ""
+    test: tuple = ()
+    """What a paired test is of: the same for a comparison and its mirror, but for a margin, which has a side."""
 
     @property
     def told(self) -> str:
@@ -228,7 +230,7 @@ def frames(judged: list[Judged], sheet: Sheet) -> tuple[pd.DataFrame, pd.DataFra
             | {"records": c.records, "shown": c.shown, "missing": j.missing}
         )
         for p in j.parts:
-            kept = {k: v for k, v in vars(p).items() if k != "claim"}
+            kept = {k: v for k, v in vars(p).items() if k not in ("claim", "test")}
             parts.append({"claim": c.claim} | kept)
     return pd.DataFrame(rows), pd.DataFrame(parts)
 

@@ -17,18 +17,20 @@ from repro.reporting.records import Record
 
 ALPHA = 0.05
 PERCENT = 100.0
+TAIL = 50
 
 Pair = tuple[str, str, str]
 """(schedule, run_id of the first row, run_id of the second)."""
 
 
 def resamples(requested: int, comparisons: int) -> int:
-    """Bootstrap resamples of a paired test, at least enough for one comparison to survive Holm.
+    """Bootstrap resamples of a paired test, at least enough to tell what survives Holm.
 
-    The smallest p that n resamples can give is 2/(n+1); Holm multiplies it by the number of
-    comparisons. With fewer than twice the resamples that need, no difference could ever be resolved.
+    The smallest p that n resamples can give is 2/(n+1); Holm multiplies it by the number of comparisons. At the
+    smallest p that must be told from ALPHA, so many resamples leave TAIL draws on the far side of nought: a p of
+    which chance in drawing decides little.
     """
-    return max(requested, math.ceil(4 * comparisons / ALPHA))
+    return max(requested, math.ceil(2 * TAIL * comparisons / ALPHA))
 
 
 Margins = Mapping[tuple[str, str, str], float]
@@ -44,8 +46,9 @@ def paired(
     """
     a, b = (scores[run][["seed", "prompt", metric]].rename(columns={metric: "value"}) for run in (first, second))
     a, b = a[a["seed"].isin(b["seed"])], b[b["seed"].isin(a["seed"])]
-    # A stream of its own for each comparison: adding a row of runs.csv changes no other interval.
-    rng = np.random.default_rng([seed, *f"{first} {second} {metric}".encode()])
+    # A stream of its own for each comparison: adding a row of runs.csv changes no other interval. Its mirror has the
+    # same one, and so the same p.
+    rng = np.random.default_rng([seed, *f"{' '.join(sorted((first, second)))} {metric}".encode()])
     *shifted, p = paired_difference(a.assign(value=a["value"] + margin / PERCENT), b, n, rng)
     difference, low, high = (PERCENT * x - margin for x in shifted)
     return {"difference": difference, "low": low, "high": high, "n": len(a), "p": p}

@@ -263,7 +263,8 @@ def notes(long: Long, profile: str) -> tuple[str, ...]:
         f"rises or falls where p, Holm-adjusted over {long.drift['p_holm'].notna().sum()} slopes of systems with "
         f"several training seeds, is below 0.05; with fewer than {FEWEST} videos an interval is too narrow for a "
         "verdict. "
-        "The distance is of all clips of a segment together, and has none.",
+        "The distance is that of a training seed's clips of a segment, averaged over the seeds; it has no verdict. "
+        "– where none was measured.",
         "A caption of the sprite world tells of one motion, which a frame cannot hold for long: Text may fall without "
         "any fault in the pictures.",
         f"Latency: median [quartiles] at batch 1 on {clock.device}, decoding included; changes over the whole video: "

@@ -207,6 +207,8 @@ def finalist_section(found: Search) -> Section:
 
     def ranged(schedule: str, metric: str, scale: float) -> str:
         r = known[schedule, metric]
+        if r.low is None:
+            return significant(scale * r.value)
         return with_range(*(scale * x for x in (r.value, r.low, r.high)), significant)
 
     rows = tuple(
@@ -216,7 +218,7 @@ def finalist_section(found: Search) -> Section:
             " and ".join(name for name, yes in (("search", r["chosen"]), ("paper", r["paper"])) if yes),
             f"{r['forwards']:.0f}",
             ranged(r["schedule"], "total", 100),
-            significant(1000 * r["kernel_distance"]),
+            ranged(r["schedule"], "kernel_distance", 1000),
             ranged(r["schedule"], "first_frame_latency_s", 1000),
             ranged(r["schedule"], "mean_latency_s", 1000),
             *(f"{'on' if r[f'front_{c}'] else 'off'}, {100 * r[f'often_{c}']:.0f}%" for c in COSTS),

@@ -74,6 +74,10 @@ class Windows:
         return self.pool[rows, columns].float() / 255, weight
 
 
+def _config(profile: Profile, fit: Fit) -> str:
+    return f"{profile.geometry} {profile.world} {profile.autoencoders} {fit}"
+
+
 def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
     fit = profile.vae_fit
     torch.manual_seed(seed)
@@ -100,7 +104,9 @@ def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
         scalars = gradients(video, weight, torch.randn(shape, generator=generator, device=device))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    return Task("vae", {"vae": model}, {"muon": optimizer}, step, ema={"vae": ema_copy(model)}, config=str(fit))
+    return Task(
+        "vae", {"vae": model}, {"muon": optimizer}, step, ema={"vae": ema_copy(model)}, config=_config(profile, fit)
+    )
 
 
 @torch.no_grad()
@@ -160,7 +166,9 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
         scalars = gradients(*windows.draw(fit, iteration, generator))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    return Task("tiny", {"tiny": model}, {"muon": optimizer}, step, ema={"tiny": ema_copy(model)}, config=str(fit))
+    return Task(
+        "tiny", {"tiny": model}, {"muon": optimizer}, step, ema={"tiny": ema_copy(model)}, config=_config(profile, fit)
+    )
 
 
 def train_tiny(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
@@ -168,7 +176,8 @@ def train_tiny(profile: Profile, checkpoints: Path, work: Path, device, seed: in
     weights.load_into(encoder, checkpoints / "vae.safetensors")
     encoder = encoder.to(device).requires_grad_(False).eval()
     task = tiny_task(profile, encoder, Windows(profile, device), device, seed)
-    done = run(task, profile.tiny_fit, work / "tiny", seed=seed, device=device, max_seconds=max_seconds)
+    where = {"sources": weights.hashes(checkpoints, ["vae"]), "device": device, "max_seconds": max_seconds}
+    done = run(task, profile.tiny_fit, work / "tiny", seed=seed, **where)
     if done:
         model = task.ema["tiny"]
         meta = {

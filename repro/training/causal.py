@@ -89,5 +89,5 @@ def causal_task(profile: Profile, row: Student, data: Split, student: WanDiT, en
         {"muon": optimizer},
         step,
         ema={"student": average},
-        config=f"{profile.dit} {fit} {row}",
+        config=f"{profile.dit} {geometry} {profile.world} {profile.flow} {fit} {row}",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from rich.progress import track
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from repro.config import Profile
@@ -44,21 +44,28 @@ def pixel_pool(scenes: list, profile: Profile, device, step: int = 1, batch: int
 def kept(path: Path, config: str, make: Callable[[], dict[str, torch.Tensor]], device) -> dict[str, torch.Tensor]:
     """What `make` gives, made once and then read back from `path` (.safetensors).
 
-    Raises ReproError where the file was made under another `config`.
+    Raises ReproError where the file was made under another `config`, or is not whole.
     """
     if not path.is_file():
         made = make()
         write_atomic(path, lambda p: save_file({k: v.cpu() for k, v in made.items()}, p, {"config": config}))
         return made
-    with safe_open(path, "pt") as file:
-        if (file.metadata() or {}).get("config") != config:
-            raise ReproError(f"{path} belongs to another configuration; delete it to have it made again")
-    return load_file(path, device=str(device))
+    try:
+        with safe_open(path, "pt") as file:
+            if (file.metadata() or {}).get("config") != config:
+                raise ReproError(
+                    f"{path} belongs to another configuration, or to other checkpoints; delete it to have it made again"
+                )
+        return load_file(path, device=str(device))
+    except SafetensorError as error:
+        raise ReproError(
+            f"{path} is not a whole safetensors file ({error}); delete it to have it made again"
+        ) from error
 
 
 @torch.no_grad()
-def encode_split(name: str, profile: Profile, codec, work: Path, device, batch: int = 32) -> Split:
-    """Render and encode a split; read back from `work` when it has been done before."""
+def encode_split(name: str, profile: Profile, codec, codec_hash: str, work: Path, device, batch: int = 32) -> Split:
+    """Render and encode a split; read back from `work` when the same codec has done it before."""
     scenes = split_scenes(name, profile)
 
     def encode() -> dict[str, torch.Tensor]:
@@ -69,7 +76,7 @@ def encode_split(name: str, profile: Profile, codec, work: Path, device, batch: 
                 rows.append(codec.encode(video).to(torch.bfloat16))
         return {"latents": torch.cat(rows)}
 
-    config = f"{profile.geometry} {profile.world} {profile.autoencoders}"
+    config = f"{profile.geometry} {profile.world} {profile.autoencoders} by {codec_hash}"
     made = kept(Path(work) / f"latents-{name}.safetensors", config, encode, device)
     return Split(made["latents"], [s.caption for s in scenes])
 
@@ -78,4 +85,5 @@ def load_split(name: str, profile: Profile, checkpoints: Path, work: Path, devic
     """A split as the trained autoencoder encodes it."""
     codec = vae.build(profile)
     weights.load_into(codec, checkpoints / "vae.safetensors")
-    return encode_split(name, profile, codec.to(device).eval(), work, device)
+    made_by = weights.hashes(checkpoints, ["vae"])["vae"]
+    return encode_split(name, profile, codec.to(device).eval(), made_by, work, device)

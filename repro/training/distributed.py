@@ -190,8 +190,7 @@ class ShardedState:
         networks, optimizers, state = self._parts(task)
         try:
             progress = json.loads((path / PROGRESS).read_text())
-            if progress["config"] != task.config:
-                raise ReproError(f"training state {path} belongs to another configuration; delete it to start over")
+            task.require_same(path, progress["config"])
             dcp.load(state, checkpoint_id=path)
         except (OSError, ValueError, RuntimeError, KeyError, dcp.CheckpointException) as error:
             raise ReproError(f"training state {path} cannot be read ({error}); delete it to start over") from error

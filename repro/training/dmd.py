@@ -207,6 +207,7 @@ def student_task(
     `latents` [N, F, C, H, W] are the captions' clips, for rows that need ground truth; a pair's is the teacher's clip.
     """
     fit, device, motion = distillation.fit, distillation.device, distillation.motion
+    profile = distillation.profile
     paired = fit.batch * fit.generator_batches
     student, critic = distillation.student, distillation.critic
     with torch.no_grad():
@@ -217,7 +218,7 @@ def student_task(
     head = [] if motion is None else [*motion.student_head.parameters()]
     if head:
         modules["motion"] = motion
-        optimizers["motion"] = adamw(motion.student_head, fit, lr=distillation.profile.flow_matching.lr)
+        optimizers["motion"] = adamw(motion.student_head, fit, lr=profile.flow_matching.lr)
     critic_gradients = captured(
         lambda *batch: {"loss": distillation.critic_loss(*batch)}, critic.parameters(), device, distillation.parts
     )
@@ -287,6 +288,6 @@ def student_task(
         ema={"student": ema_copy(student)},
         # The critic must follow from the first iteration to the last: its rate neither warms up nor decays.
         constant_lr=frozenset({"critic"}),
-        config=f"{distillation.profile.dit} {fit.model_copy(update={'at_once': None})} "
-        f"{distillation.profile.flow_matching} {row}",
+        config=f"{profile.dit} {profile.geometry} {profile.flow} {fit.model_copy(update={'at_once': None})} "
+        f"{profile.flow_matching} {row} {len(captions)} captions",
     )

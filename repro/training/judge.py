@@ -87,7 +87,8 @@ def judge_task(profile: Profile, device, seed: int) -> Task:
         scalars = gradients(video, imaging, aesthetic, *(v[rows] for v in truth.values()))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    return Task("judge", {"judge": judge}, {"muon": optimizer}, step, ema={"judge": ema_copy(judge)}, config=str(fit))
+    config = f"{profile.geometry} {profile.world} {fit}"
+    return Task("judge", {"judge": judge}, {"muon": optimizer}, step, ema={"judge": ema_copy(judge)}, config=config)
 
 
 @torch.no_grad()

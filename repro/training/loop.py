@@ -7,10 +7,10 @@ and restarted repeats exactly what the uninterrupted run would have done.
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,15 @@ class Task:
     constant_lr: frozenset[str] = frozenset()
     """Names of optimisers whose learning rate follows no schedule."""
     config: str = ""
-    """Text that must not change between a checkpoint and its resumption."""
+    """Text that must not change between a checkpoint and its resumption; `run` adds seed and sources to it."""
+
+    def require_same(self, state: Path, config: str) -> None:
+        """Raise ReproError where a state's `config` is not this task's."""
+        if config != self.config:
+            raise ReproError(
+                f"training state {state} belongs to another configuration, to another seed, or to a stage that started "
+                "from other checkpoints; delete it to start over"
+            )
 
 
 def ema_copy(module: nn.Module) -> nn.Module:
@@ -94,11 +102,16 @@ class State:
             state = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:
             raise ReproError(f"training state {path} cannot be read ({error}); delete it to start over") from error
-        if state["config"] != task.config:
-            raise ReproError(f"training state {path} belongs to another configuration; delete it to start over")
-        for kind, objects in (("modules", task.modules), ("ema", task.ema), ("optimizers", task.optimizers)):
-            for name, item in objects.items():
-                item.load_state_dict(state[kind][name])
+        task.require_same(path, state["config"])
+        try:
+            for kind, objects in (("modules", task.modules), ("ema", task.ema), ("optimizers", task.optimizers)):
+                for name, item in objects.items():
+                    item.load_state_dict(state[kind][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            told = " ".join(str(error).split())
+            raise ReproError(
+                f"training state {path} does not fit {task.name} ({told}); delete it to start over"
+            ) from error
         return state["iteration"], state.get("seconds", 0.0)
 
     def save(self, task: Task, iteration: int, seconds: float) -> None:
@@ -126,16 +139,28 @@ def state_of(task: Task, folder: Path) -> State | distributed.ShardedState:
     return together if sharded else alone
 
 
-def run(task: Task, fit: Fit, folder: Path, *, seed: int, device="cpu", max_seconds: float | None = None) -> bool:
+def run(
+    task: Task,
+    fit: Fit,
+    folder: Path,
+    *,
+    seed: int,
+    sources: Mapping[str, str] | None = None,
+    device="cpu",
+    max_seconds: float | None = None,
+) -> bool:
     """Train until `fit.iterations`, or for `max_seconds`; True when finished.
 
     `folder` receives the state (resumed from when present), and the journal's `log.jsonl` and `run.json`.
+    `sources` are the hashes of the checkpoints that the stage starts from, by name: the state of a stage that
+    started from others, or from another seed, is refused.
     Of several processes, the first one locks the folder and writes the journal, with means over all.
     Raises ReproError on a non-finite loss, a full disk, or a folder that cannot be written or that
     another process is using, leaving the last checkpoint as it was.
     """
     folder = Path(folder)
     require_writable(folder)
+    task = replace(task, config=f"{task.config} seed={seed} sources={dict(sources or {})}")
     with locked(folder) if distributed.rank() == 0 else nullcontext():
         return _run(task, fit, folder, seed, device, max_seconds)
 
@@ -163,21 +188,26 @@ def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: flo
             scalars = task.step(iteration, generator_for(seed, iteration, device=device))
             update_ema(task, fit.ema, iteration)
             bar.update(row, completed=iteration + 1)
-            if iteration % log_every == 0 or iteration + 1 == fit.iterations:
+            spent, last = time.monotonic() - began, iteration + 1 == fit.iterations
+            out_of_time = max_seconds is not None and distributed.any_of(spent > max_seconds, device)
+            logs, saves = (
+                iteration % log_every == 0 or last,
+                (iteration + 1) % fit.save_every == 0 or last or out_of_time,
+            )
+            if logs or saves:
                 scalars = distributed.average(scalars, device)
                 if not all(map(math.isfinite, scalars.values())):
                     raise ReproError(
                         f"{task.name}: non-finite value at iteration {iteration}: {scalars}. The last checkpoint "
-                        f"is {state}; lower the learning rate and restart"
+                        f"is {state}, and was finite; with a lower learning rate, delete it and start over"
                     )
+            if logs:
                 elapsed = round(before + time.monotonic() - began, 3)
                 if leads:
                     journal.write({"iteration": iteration, "seconds": elapsed} | scalars)
                 bar.update(row, note=" ".join(f"{k} {v:.4g}" for k, v in scalars.items()))
-            spent = time.monotonic() - began
-            out_of_time = max_seconds is not None and distributed.any_of(spent > max_seconds, device)
-            if (iteration + 1) % fit.save_every == 0 or iteration + 1 == fit.iterations or out_of_time:
-                state.save(task, iteration + 1, before + spent)
-            if out_of_time and iteration + 1 < fit.iterations:
+            if saves:
+                state.save(task, iteration + 1, before + time.monotonic() - began)
+            if out_of_time and not last:
                 return False
     return True

@@ -16,21 +16,24 @@ from repro.training.capture import captured
 from repro.training.data import kept, split_scenes
 from repro.training.loop import Task, ema_copy, generator_for, run
 from repro.training.optimizer import muon
-from repro.training.teacher import EDGES, autocast, compile_blocks, load_teacher
+from repro.training.teacher import EDGES, TEACHER, autocast, compile_blocks, load_teacher
 
 LEVELS = STEP_LISTS["default"][max(STEP_LISTS["default"])]
 """Every nominal timestep that any schedule uses, highest noise first."""
 
 
 @torch.no_grad()
-def trajectories(profile: Profile, teacher: WanDiT, encoder, work: Path, device, seed: int, batch=128) -> dict:
-    """The teacher's guided ODE: states at LEVELS and the end, [N, levels+1, F, C, H, W], and text [N, L, E]."""
+def trajectories(profile: Profile, teacher: WanDiT, encoder, sources: dict, work: Path, device, batch=128) -> dict:
+    """The teacher's guided ODE: states at LEVELS and the end, [N, levels+1, F, C, H, W], and text [N, L, E].
+
+    They are the same for every training seed. `sources` are the hashes of teacher and encoder.
+    """
     fit, flow, geometry = profile.ode_fit, profile.flow, profile.geometry
     captions = [s.caption for s in split_scenes("train", profile, fit.trajectories)]
     sigmas = [nominal_to_sigma(t, flow.shift) for t in LEVELS]
 
     def solve() -> dict[str, torch.Tensor]:
-        generator = generator_for(seed, 1, device=device)
+        generator = generator_for(0, 1, device=device)
         states, texts = [], []
         for start in track(range(0, len(captions), batch), "teacher trajectories"):
             part = captions[start : start + batch]
@@ -44,7 +47,7 @@ def trajectories(profile: Profile, teacher: WanDiT, encoder, work: Path, device,
             texts.append(text.float())
         return {"states": torch.cat(states), "text": torch.cat(texts)}
 
-    config = f"{profile.dit} {geometry} {flow} {fit.trajectories} trajectories of {fit.solver_steps} steps"
+    config = f"{profile.dit} {geometry} {flow} {len(captions)} trajectories of {fit.solver_steps} steps by {sources}"
     return kept(Path(work) / "trajectories.safetensors", config, solve, device)
 
 
@@ -59,9 +62,9 @@ class Pairs(NamedTuple):
         return Pairs(*(t[rows].float() for t in self))
 
 
-def teacher_pairs(profile: Profile, teacher: WanDiT, encoder, work: Path, device) -> Pairs:
-    """Ends of the trajectories that stage 2 made, the same for every training seed."""
-    data = trajectories(profile, teacher, encoder, work, device, seed=0)
+def teacher_pairs(profile: Profile, teacher: WanDiT, encoder, sources: dict, work: Path, device) -> Pairs:
+    """Ends of the trajectories that stage 2 made."""
+    data = trajectories(profile, teacher, encoder, sources, work, device)
     return Pairs(data["states"][:, 0].clone(), data["states"][:, -1].clone(), data["text"])
 
 
@@ -99,18 +102,20 @@ def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
         {"muon": optimizer},
         step,
         ema={"ode": average},
-        config=f"{profile.dit} {fit}",
+        config=f"{profile.dit} {profile.geometry} {profile.world} {profile.flow} {fit}",
     )
 
 
 def train_ode(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
     teacher, encoder = load_teacher(profile, checkpoints, device)
     compile_blocks(teacher, device)
-    data = trajectories(profile, teacher, encoder, work, device, seed)
+    sources = weights.hashes(checkpoints, TEACHER)
+    data = trajectories(profile, teacher, encoder, sources, work, device)
     student = WanDiT(teacher.config)
     weights.load_into(student, checkpoints / "teacher.safetensors")
     task = ode_task(profile, data, student.to(device), device)
-    done = run(task, profile.ode_fit, work / "ode", seed=seed, device=device, max_seconds=max_seconds)
+    where = {"device": device, "max_seconds": max_seconds}
+    done = run(task, profile.ode_fit, work / "ode", seed=seed, sources=sources, **where)
     if done or max_seconds is not None:
         meta = {"stage": "ode", "seed": seed, "finished": done}
         weights.save(checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), meta)

@@ -12,7 +12,7 @@ from repro.training.data import load_split, split_scenes
 from repro.training.dmd import Distillation, student_task
 from repro.training.loop import Task, run
 from repro.training.ode_init import teacher_pairs
-from repro.training.teacher import compile_blocks, load_teacher
+from repro.training.teacher import TEACHER, compile_blocks, load_teacher
 
 
 def distillation_task(profile: Profile, row: Student, checkpoints: Path, work: Path, device) -> Task:
@@ -23,7 +23,8 @@ def distillation_task(profile: Profile, row: Student, checkpoints: Path, work: P
     weights.load_into(critic, checkpoints / "teacher.safetensors")
     with distributed.leader_first():
         data = load_split("train", profile, checkpoints, work, device) if row.needs_truth else None
-        pairs = teacher_pairs(profile, teacher, encoder, work, device) if profile.dmd_fit.reg_weight else None
+        made_by = weights.hashes(checkpoints, TEACHER)
+        pairs = teacher_pairs(profile, teacher, encoder, made_by, work, device) if profile.dmd_fit.reg_weight else None
     networks = (compile_blocks(network.to(device), device) for network in (student, critic, teacher))
     if distributed.launched():
         networks = (distributed.shard(network) for network in networks)
@@ -48,7 +49,9 @@ def train_student(
     fit, name = student_fit(profile, row), f"{row.student}-s{seed}"
     build = many_step_task if row.many_step else distillation_task
     task = build(profile.model_copy(update={row.fit_name: fit}), row, checkpoints, work, device)
-    done = run(task, fit, work / name, seed=seed, device=device, max_seconds=max_seconds)
+    read = [*TEACHER, *([] if row.many_step else ["ode"]), *(["vae"] if row.needs_truth else [])]
+    sources = weights.hashes(checkpoints, read)
+    done = run(task, fit, work / name, seed=seed, sources=sources, device=device, max_seconds=max_seconds)
     if done or max_seconds is not None:
         meta = {"stage": "student", "seed": seed, "finished": done} | row.model_dump()
         state = distributed.whole_state(task.ema["student"])

@@ -26,6 +26,10 @@ EDGES = (
 """Parameters of the DiT and the text encoder that are no hidden matrices (see `muon`)."""
 
 
+TEACHER = ("teacher", "text_encoder")
+"""Checkpoints of the stage."""
+
+
 def autocast(device):
     """bf16 on a GPU, plain fp32 on a CPU; the masters stay fp32. Cast weights are not kept, for CUDA graphs."""
     cuda = torch.device(device).type == "cuda"
@@ -98,14 +102,15 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
         {"muon": optimizer},
         step,
         ema=averages,
-        config=f"{profile.dit} {profile.text} {fit}",
+        config=f"{profile.dit} {profile.text} {profile.geometry} {profile.world} {profile.flow} {fit}",
     )
 
 
 def train_teacher(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
     data = load_split("train", profile, checkpoints, work, device)
     task = teacher_task(profile, data, device, seed)
-    done = run(task, profile.teacher_fit, work / "teacher", seed=seed, device=device, max_seconds=max_seconds)
+    where = {"sources": weights.hashes(checkpoints, ["vae"]), "device": device, "max_seconds": max_seconds}
+    done = run(task, profile.teacher_fit, work / "teacher", seed=seed, **where)
     if done or max_seconds is not None:
         # An unfinished teacher is saved too: later pieces replace it, and samples can be watched meanwhile.
         meta = {"stage": "teacher", "seed": seed, "finished": done}

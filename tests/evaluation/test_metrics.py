@@ -329,14 +329,25 @@ def test_clips_of_one_prompt_by_two_students_do_not_look_like_a_narrow_set():
     a, b = draw.normal(size=(40, 4)), draw.normal(size=(400, 4))
     both, seeds = np.concatenate([a, a + 0.01 * draw.normal(size=a.shape)]), np.repeat([0, 1], 40)
     each = [metrics.kernel_distance(both[seeds == s], b) for s in (0, 1)]
-    assert metrics.kernel_distance(both, b, seeds) == pytest.approx(np.mean(each))
+    mean = metrics.SeedMean(metrics.KernelDistance, both, b, seeds)
+    assert mean() == pytest.approx(np.mean(each))
     assert metrics.kernel_distance(both, b) > np.mean(each) + 0.05
-    counts = draw.integers(3, size=(2, 80))
-    counts[1, 40:] = 0
-    found = metrics.KernelDistance(both, b, seeds).of_each(counts)
-    parts = [metrics.KernelDistance(both[seeds == s], b).of_each(counts[:, seeds == s][:1])[0] for s in (0, 1)]
-    assert found[0] == pytest.approx(np.average(parts, weights=[counts[0, seeds == s].sum() for s in (0, 1)]))
-    assert found[1] == pytest.approx(metrics.KernelDistance(both[:40], b)(counts[1, :40]))
+    flat = np.ones((1, 40))
+    assert mean.draws(flat, np.array([[0, 0]]))[0] == pytest.approx(mean())
+
+
+@pytest.mark.parametrize("by_seed", [0.0, 0.3])
+def test_draws_of_a_distance_spread_as_fresh_students_and_prompts_do(by_seed):
+    """Three seeds, the same 64 prompts: a seed that is not drawn must not leave half of its terms behind."""
+    draw = np.random.default_rng(6)
+    real, seeds, fresh, told = draw.normal(size=(400, 4)), np.repeat([0, 1, 2], 64), [], []
+    for _ in range(60):
+        prompts = np.tile(draw.normal(size=(64, 4)), (3, 1))
+        clips = 0.7 + prompts + by_seed * np.repeat(draw.normal(size=(3, 4)), 64, axis=0)
+        mean = metrics.SeedMean(metrics.KernelDistance, clips + 0.3 * draw.normal(size=clips.shape), real, seeds)
+        fresh.append(mean())
+        told.append(mean.draws(*mean.resamples(200, draw)).std())
+    assert np.median(told) == pytest.approx(np.std(fresh), rel=0.3)
 
 
 @pytest.mark.parametrize("distance", [metrics.frechet, metrics.kernel_distance])

@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from repro.errors import ReproError
-from repro.evaluation.statistics import cluster_bootstrap, cluster_counts, holm, paired_difference, verdict
+from repro.evaluation.statistics import (
+    cluster_bootstrap,
+    cluster_counts,
+    cluster_draws,
+    holm,
+    paired_difference,
+    verdict,
+)
 
 
 def table(values) -> pd.DataFrame:
@@ -55,6 +62,13 @@ def test_resamples_of_a_whole_table_have_as_many_clips():
     counts = cluster_counts(clips, 50, rng())
     assert (counts.sum(1) == len(clips)).all() and counts.min() == -1
     assert (cluster_counts(clips[clips["seed"] == 1], 50, rng()) >= 0).all()
+
+
+def test_means_are_drawn_as_the_counts_are():
+    values = table(rng(8).normal(size=(3, 20))).drop(index=[4, 27])
+    counts = cluster_counts(values, 40_000, rng(1))
+    a, b = cluster_draws(values, 40_000, rng(2)), counts @ values["value"].to_numpy() / counts.sum(1)
+    assert a.mean() == pytest.approx(b.mean(), abs=0.02 * b.std()) and a.std() == pytest.approx(b.std(), rel=0.02)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():

@@ -1,6 +1,7 @@
 """Checkpoints as a module: what is written, what comes back, what is refused and what that leaves behind."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -66,6 +67,16 @@ def test_the_list_of_hashes_keeps_its_other_lines_in_order(tmp_path):
     lines = (tmp_path / weights.SUMS).read_text().splitlines()
     assert lines == [f"{sha256(tmp_path / n)}  {n}" for n in ("a.safetensors", "b.safetensors")]
     assert sorted(p.name for p in tmp_path.iterdir()) == [weights.SUMS, "a.safetensors", "b.safetensors"]
+
+
+def test_the_list_is_whole_when_several_save_at_once(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda i: weights.save(tmp_path / f"{i % 8}.safetensors", {"w": torch.full((9,), i)}, {}), range(64)
+            )
+        )
+    assert weights.listed(tmp_path) == {f"{i}.safetensors": "present" for i in range(8)}
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):

@@ -97,6 +97,14 @@ def test_every_verdict_on_scores(published, sheet, gain, seeds, row, verdict):
         assert found.deciding.low <= gain <= found.deciding.high
 
 
+def test_a_comparison_and_its_mirror_are_one_test(published, sheet):
+    """Each had a p of its own, and the two fell on different sides of 0.05."""
+    mirror = claim(claim="mirror", pairs="diagonal_4322222:full_4322222")
+    one, two = (found.deciding for found in judged(published(0.05), sheet(claim(), mirror)))
+    assert (two.value, two.low, two.high) == pytest.approx((-one.value, -one.high, -one.low))
+    assert 0 < two.p == one.p == one.p_holm == two.p_holm < 1
+
+
 @pytest.mark.parametrize(
     ("fps", "expectation", "verdict"),
     [

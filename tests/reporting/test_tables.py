@@ -79,7 +79,7 @@ def test_enough_resamples_for_a_verdict():
     """One comparison in 24 can pass Holm, whatever number the profile asks for."""
     n = comparisons.resamples(200, 24)
     assert 24 * 2 / (n + 1) < comparisons.ALPHA
-    assert comparisons.resamples(9000, 24) == 9000
+    assert comparisons.resamples(90_000, 24) == 90_000
 
 
 def test_every_form_tells_scale_prompts_seeds_device_and_reading(built):

@@ -53,6 +53,31 @@ def test_non_finite_loss_names_the_checkpoint_and_keeps_it(tmp_path):
     assert all(v.isfinite().all() for v in state["modules"]["model"].values())
 
 
+def test_what_is_saved_is_finite_where_nothing_is_logged(tmp_path):
+    fit = FIT.model_copy(update={"iterations": 60, "save_every": 5})  # every third iteration is logged
+    with pytest.raises(ReproError, match=r"non-finite.*iteration 14"):
+        run(task(poison_at=13), fit, tmp_path, seed=0)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["iteration"] == 10
+    assert all(v.isfinite().all() for v in state["modules"]["model"].values())
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"sources": {"teacher": "b"}}, {"sources": None}])
+def test_a_finished_stage_from_another_start_is_not_taken_for_this_one(tmp_path, other):
+    start = {"seed": 0, "sources": {"teacher": "a"}}
+    assert run(task(), FIT, tmp_path, **start) and run(task(), FIT, tmp_path, **start)
+    with pytest.raises(ReproError, match=r"state\.pt belongs to .*another seed, or .*other checkpoints; delete it"):
+        run(task(), FIT, tmp_path, **start | other)
+
+
+def test_state_of_another_network_is_one_clear_error(tmp_path):
+    run(task(), FIT, tmp_path, seed=0)
+    wider = task()
+    wider.modules["model"] = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+    with pytest.raises(ReproError, match=r"state\.pt does not fit toy .*size mismatch.*delete it"):
+        run(wider, FIT, tmp_path, seed=0)
+
+
 def test_truncated_or_foreign_state_is_refused(tmp_path):
     run(task(), FIT, tmp_path, seed=0)
     with pytest.raises(ReproError, match="another configuration"):
