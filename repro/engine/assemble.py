@@ -11,6 +11,8 @@ from repro.engine.decode import GraphedTiny
 from repro.engine.kernels import FP8
 from repro.engine.options import TAKE_FP8, EngineOptions
 from repro.generation.graphs import Graphed
+from repro.geometry import Geometry
+from repro.models.kv_cache import KVCache
 from repro.models.taehv import TinyDecoder
 from repro.models.wan import WanDiT
 
@@ -28,7 +30,7 @@ class Engine:
 
     def __init__(self, model: WanDiT, options: EngineOptions, device):
         self.model, self.options = model, options
-        self.cuda = torch.device(device).type == "cuda"
+        self.device, self.cuda = device, torch.device(device).type == "cuda"
         chosen = kernel(options.attention)
         if options.compiled and self.cuda:
             torch._dynamo.config.recompile_limit = SHAPES
@@ -41,9 +43,18 @@ class Engine:
                 block.attend, block.compiled = chosen, options.compiled and self.cuda
         self.forward = Graphed(model) if options.graphs and self.cuda else model
         self.cache_dtype = FP8 if options.attention in TAKE_FP8 else model.dtype
+        self.caches: dict[tuple, KVCache] = {}
         self.decoders: dict[TinyDecoder, GraphedTiny] = {}
         # Frames are wanted at once, while the next chunk has time.
         self.side = torch.cuda.Stream(device, priority=-1) if options.overlap and self.cuda else None
+
+    def cache(self, geometry: Geometry, batch: int, window_frames: int, sink_frames: int) -> KVCache:
+        """One of a shape for all videos, one after the other: graphs are captured for a cache, and keep it for ever."""
+        key = (geometry.tokens(1), geometry.chunk_frames, batch, window_frames, sink_frames)
+        if key not in self.caches:
+            kept = {"device": self.device, "dtype": self.cache_dtype}
+            self.caches[key] = KVCache(self.model.config, geometry, batch, window_frames, sink_frames, **kept)
+        return self.caches[key]
 
     def decoder(self, decoder: nn.Module) -> nn.Module | GraphedTiny:
         """The decoder as this engine runs it."""

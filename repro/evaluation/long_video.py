@@ -103,7 +103,7 @@ def watch(
                 noise = prompt_noise(profile.evaluation.seed, ids, generator.geometry, device)
                 with torch.inference_mode():
                     context = model.text_context(text[ids.start : ids.stop])
-                generator.stream(context, noise, generator.new_cache(len(ids)), watcher)
+                generator.stream(context, noise, generator.cache(len(ids)), watcher)
                 watchers.append(watcher)
     scores = pd.concat([t for w in watchers for t in w.tables], ignore_index=True)
     features = np.concatenate([f for w in watchers for f in w.features])

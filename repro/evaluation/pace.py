@@ -79,7 +79,7 @@ def measure(profile: Profile, runs: list[Run], checkpoints: Path, out: Path, dev
         for warm_up in (True, False):
             sized = long.model_copy(update={"frames": None}) if warm_up else long
             generator = Generator(profile, sized, model, decoder, device)
-            cache = generator.new_cache(1)
+            cache = generator.cache(1)
             table = clock(generator, text, cache, profile.evaluation.seed)
         settled = cache.window + cache.sink
         tables.append(table.assign(system=run.run_id))

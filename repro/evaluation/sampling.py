@@ -83,11 +83,11 @@ def sample(profile: Profile, run: Run, prompts: Path, checkpoints: Path, device)
     batch, clips, calls = profile.evaluation.batch, [], set()
     for seed in profile.evaluation.student_seeds:
         generator = load_generator(profile, run, seed, prompts, checkpoints, device)
-        cache = generator.new_cache(batch)
+        cache = generator.cache(batch)
         for start in track(range(0, len(captions), batch), f"{run.run_id} s{seed}"):
             ids = range(start, min(start + batch, len(captions)))
             if len(ids) < batch:
-                cache = generator.new_cache(len(ids))
+                cache = generator.cache(len(ids))
             noise = prompt_noise(profile.evaluation.seed, ids, generator.geometry, device)
             before = generator.forward.calls
             clips.append(to_uint8(generator(text[list(ids)].to(device), noise, cache)))

@@ -53,7 +53,7 @@ def _causal(profile: Profile, run: Run, scenes: list, checkpoints: Path, device,
 
     def make(ids: Sequence[int]) -> torch.Tensor:
         noise = prompt_noise(profile.evaluation.seed, ids, generator.geometry, device)
-        return generator(encoder([scenes[i].caption for i in ids]), noise, generator.new_cache(len(ids)))
+        return generator(encoder([scenes[i].caption for i in ids]), noise, generator.cache(len(ids)))
 
     return make
 

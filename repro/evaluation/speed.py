@@ -94,7 +94,7 @@ class Bench:
         generator = Generator(self.scale, row.run, engine.model, decoder, self.device, engine)
         key = (row.window_frames, row.chunk_frames, engine.cache_dtype)
         if key not in self.caches:
-            self.caches[key] = generator.new_cache(1)
+            self.caches[key] = generator.cache(1)
         return generator, self.caches[key]
 
 

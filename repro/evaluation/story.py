@@ -81,15 +81,13 @@ class Telling:
         if way == "fresh":
             noise = prompt_noise(seed, ids, self.short.geometry, self.device)
             texts = [text.expand(len(ids), -1, -1) for text in self.texts[:, None]]
-            return np.concatenate(
-                [to_uint8(self.short(t, noise, self.short.new_cache(len(ids)))) for t in texts], axis=1
-            )
+            return np.concatenate([to_uint8(self.short(t, noise, self.short.cache(len(ids)))) for t in texts], axis=1)
         parts: list[np.ndarray] = []
         noise = prompt_noise(seed, ids, self.long.geometry, self.device)
         self.long.stream(
             lambda k: contexts[cue_of_chunk(self.cues, self.long.geometry, k)],
             noise,
-            self.long.new_cache(len(ids)),
+            self.long.cache(len(ids)),
             lambda _, video: parts.append(to_uint8(video)),
             recaches=way == "recache",
         )

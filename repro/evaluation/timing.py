@@ -105,7 +105,7 @@ def measure(
     text = text[:1].to(device)
     seed = profile.evaluation.student_seeds[0]
     generators = [load_generator(profile, r, seed, prompts, checkpoints, device) for r in runs]
-    caches = [g.new_cache(1) for g in generators]
+    caches = [g.cache(1) for g in generators]
     samples: dict[str, list[dict]] = {r.run_id: [] for r in runs}
     reference = Reference(device)
     for turn in track(range(profile.timing.warmups + profile.timing.runs), "timing rounds"):

@@ -91,7 +91,7 @@ def time(profile: Profile, run: Run, checkpoints: Path, device) -> tuple[pd.Data
     decoder = load_decoder(profile, run.decoder, checkpoints, device)
     long = {"frames": frames_of(profile, settings.seconds)}
     generators = {w: Generator(profile, w.of(run).model_copy(update=long), model, decoder, device) for w in grid()}
-    caches = {w: g.new_cache(1) for w, g in generators.items()}
+    caches = {w: g.cache(1) for w, g in generators.items()}
     settled = max(cache.window + cache.sink for cache in caches.values())
     tables = []
     for turn in track(range(settings.timing.warmups + settings.timing.runs), "timing rounds"):

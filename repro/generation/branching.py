@@ -28,7 +28,7 @@ def branch(generator: Generator, schedules: Sequence[str], text_PLE: torch.Tenso
     """
     prompts, chunks = len(text_PLE), generator.geometry.chunks
     noise, context = remember(noise), generator.model.text_context(text_PLE)
-    cache, decoding, made = generator.new_cache(prompts), generator.decoder.stream(), [""]
+    cache, decoding, made = generator.cache(prompts), generator.decoder.stream(), [""]
     film = torch.empty(0)
     for k in range(chunks):
         # Branches with equal step counts lie side by side, and are denoised together.

@@ -79,6 +79,21 @@ def cue_of_chunk(cues: Sequence[Cue], geometry: Geometry, chunk: int) -> int:
     return max(i for i, cue in enumerate(cues) if cue.second * geometry.fps <= shown)
 
 
+def require_all_shown(cues: Sequence[Cue], geometry: Geometry) -> None:
+    """Raise ReproError for the first prompt that no chunk shows."""
+    held = {cue_of_chunk(cues, geometry, k) for k in range(geometry.chunks)}
+    for i, cue in enumerate(cues):
+        if i not in held:
+            starts = [
+                geometry.video_frames(0, k * geometry.chunk_frames) / geometry.fps for k in range(1, geometry.chunks)
+            ]
+            told = ", ".join(f"{second:.2f}" for second in starts[:8]) + (" …" if len(starts) > 8 else "")
+            raise ReproError(
+                f"prompt at {cue.second:g} s would not be shown: a chunk takes the last prompt before its first frame, "
+                f"and after 0 s chunks start at {told} s. Move the prompt, or make the video longer"
+            )
+
+
 class Writer:
     """H.264 in MP4, frames as they come; `crf` from 18, hardly a loss, to 51.
 
@@ -122,17 +137,13 @@ def film(
 
     At a chunk where the prompt changes, the cross-attention cache is that of the new prompt; the self-attention
     cache stays, or is computed again under it with `recaches`. Raises ReproError for a prompt that the text encoder
-    cannot read, and for one that comes after the end.
+    cannot read, and for one that no chunk would show.
     """
     if Path(out).suffix != ".mp4":
         raise ReproError(f"--out {out}: videos are written as .mp4")
     contexts, generator = studio.contexts([cue.prompt for cue in cues]), studio.generator(frames=frames)
-    geometry, cache = generator.geometry, generator.new_cache(1)
-    late = [cue for cue in cues if cue.second * geometry.fps >= geometry.frames]
-    if late:
-        raise ReproError(
-            f"prompt at {late[0].second} s comes after the video's end, {geometry.frames / geometry.fps:.1f} s"
-        )
+    geometry, cache = generator.geometry, generator.cache(1)
+    require_all_shown(cues, geometry)
 
     about = {"prompts": cues, "seed": seed, "scale": studio.scale.name, "run": studio.run.model_dump(mode="json")}
 

@@ -53,7 +53,7 @@ class ManyStep:
         with self._mixed():
             return self.model(*inputs, **kept)
 
-    def new_cache(self, batch: int) -> None:
+    def cache(self, batch: int) -> None:
         """There is nothing to use again."""
 
     def draws(self, chunk: int) -> int:

@@ -71,16 +71,9 @@ class Generator:
         """Draws of noise that a chunk takes: its start, each later step and a cache pass."""
         return self.schedule.counts[chunk] + 1
 
-    def new_cache(self, batch: int) -> KVCache:
-        return KVCache(
-            self.model.config,
-            self.geometry,
-            batch,
-            self.run.window_frames,
-            self.run.sink_frames,
-            device=self.device,
-            dtype=self.engine.cache_dtype,
-        )
+    def cache(self, batch: int) -> KVCache:
+        """The engine's for so many videos, the same every time: a stream forgets the one before it."""
+        return self.engine.cache(self.geometry, batch, self.run.window_frames, self.run.sink_frames)
 
     @torch.inference_mode()
     def __call__(
@@ -93,7 +86,7 @@ class Generator:
     ) -> torch.Tensor:
         """Decoded video [B, frames, 3, height, width] in [0, 1], of one prompt a video.
 
-        `cache` comes from `new_cache(B)` and may be used again. `on_frames(k, frames)` runs as each
+        `cache` comes from `cache(B)` and may be used again. `on_frames(k, frames)` runs as each
         chunk is decoded.
         """
         frames = []

@@ -73,7 +73,7 @@ class Show:
                 mark = now
 
             noise = prompt_noise(seed, [0], g, self.studio.device)
-            generator.stream(lambda _: self.context, noise, generator.new_cache(1), on_frames, recaches=recache)
+            generator.stream(lambda _: self.context, noise, generator.cache(1), on_frames, recaches=recache)
             send({"done": True})
         finally:
             self.id = ""

@@ -8,7 +8,7 @@ import torch
 from repro.engine.assemble import Engine
 from repro.engine.attention import KERNELS, LOADERS, _chunked, kernel
 from repro.engine.kernels import FP8, quantise_rows, to_fp8
-from repro.engine.options import EngineOptions, load_engines
+from repro.engine.options import EAGER, EngineOptions, load_engines
 from repro.engine.products import FeedForward, Fp8FeedForward, Fp8Product, Product
 from repro.errors import ReproError
 from repro.evaluation.numerics import relative
@@ -96,6 +96,24 @@ def test_one_graph_a_state_of_the_cache_serves_a_long_video(model):
             assert torch.equal(found, model(x, t, context, start_frame=frames * k, cache=caches[1])), k
         slots = 6 // frames
         assert len(graphs.graphs) - made == 2 * slots - 1  # filling, then every slot of a full ring
+
+
+def test_videos_of_an_engine_share_one_cache_and_its_graphs(model):
+    """Each had a cache of its own, whose graphs kept it for ever: a server's card was full after some videos."""
+    engine, graphs = Engine(model, EAGER, "cpu"), Replayed(model)
+    geometry = Geometry(frames=81, height=32, width=48)
+    context, t = model.text_context(torch.ones(1, 4, 16)), torch.full((1, 3), 300.0)
+    made = []
+    for _ in range(3):
+        cache = engine.cache(geometry, 1, 6, 0)
+        cache.reset()
+        for k in range(geometry.chunks):
+            cache.begin(k)
+            graphs(torch.randn(1, 3, 16, 4, 6), t, context, start_frame=3 * k, cache=cache)
+        made.append(len(graphs.graphs))
+    assert len(set(made)) == 1 and len({id(c) for c, _ in graphs.graphs}) == 1
+    others = [engine.cache(geometry, *shape) for shape in ((2, 6, 0), (1, 9, 0), (1, 6, 3))]
+    assert len({id(c) for c in (cache, *others)}) == 4
 
 
 def test_quantised_rows_come_back_within_the_step_of_e4m3():

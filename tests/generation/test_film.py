@@ -122,7 +122,12 @@ def test_captions_keep_their_commas(tmp_path):
     ("cues", "name", "message"),
     [
         ([Cue(0, "a huge star")], "a.mp4", "does not know 'huge'"),
-        ([Cue(0, ONE), Cue(60.0, TWO)], "a.mp4", "prompt at 60.0 s comes after the video's end"),
+        ([Cue(0, ONE), Cue(60.0, TWO)], "a.mp4", "prompt at 60 s would not be shown"),
+        (
+            [Cue(0, ONE), Cue(1.0, TWO), Cue(1.2, ONE)],
+            "a.mp4",
+            r"prompt at 1 s would not be shown.* chunks start at 0\.\d",
+        ),
         ([Cue(0, ONE)], "a.avi", "written as .mp4"),
     ],
 )

@@ -114,6 +114,22 @@ def test_a_distance_is_held_against_one_of_as_many_clips(value, n, verdict):
     assert [line.verdict for line in lines if line.metric == SET] == [verdict]
 
 
+def test_clips_that_were_not_published_hide_nothing(published_copy):
+    path = published_copy / "runs" / RUN / "scores.csv"
+    scores = pd.read_csv(path)
+    more = scores.iloc[:1].assign(prompt=1000)
+    pd.concat([scores, more]).to_csv(path, index=False)
+    assert check(published_copy).loc["total", "verdict"] == "within"
+    worse = scores.assign(total=0.3 * scores["total"])
+    pd.concat([worse, more]).to_csv(path, index=False)
+    with pytest.raises(ReproError, match=f"^1 of .* values are out of tolerance .*: total of {RUN}"):
+        check(published_copy)
+    more.to_csv(path, index=False)
+    with pytest.raises(ReproError, match="values are out of tolerance"):
+        check(published_copy)
+    assert pd.read_csv(published_copy / "regress.csv").set_index("metric").loc["total", "verdict"] == "missing"
+
+
 def test_a_missing_metric_or_score_is_a_breach(published_copy):
     path = published_copy / "runs" / RUN / "scores.csv"
     scores = pd.read_csv(path)

@@ -72,7 +72,7 @@ class Loader:
         decoder, made = self._decoder(), Engine(model, engine, self.device)
         if self.system.sampler == "rollout":
             generator = Generator(self.scale, self.system.run, model, decoder, self.device, made)
-            return lambda text, noise: to_uint8(generator(text, noise, generator.new_cache(len(text))))
+            return lambda text, noise: to_uint8(generator(text, noise, generator.cache(len(text))))
         flow, geometry = self.scale.flow, self.scale.geometry
 
         @torch.inference_mode()
