@@ -184,8 +184,9 @@ def linear(claim: Claim, found: Published, sheet: Sheet) -> list[Part]:
             part.missing = "Table 4's rows in wan-h100/speed"
             continue
         part.value = speed.linearity(measured)[f"{metric}_ours"].worst
+        part.low, part.high = speed.departures(measured, metric)
         bound = formula_of(claim, "bound", sheet).value
-        part.verdict = against(part.value, part.value, claim.expectation, bound)
+        part.verdict = against(part.low, part.high, claim.expectation, bound)
     return parts
 
 

@@ -4,8 +4,10 @@ Weights were random: the tables speak of time and memory, and of rounding.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from repro.config import CONFIG_DIR, load_scale
@@ -233,6 +235,15 @@ def linearity(measured: Measured) -> dict[str, Line]:
             x, y = data["window_frames"].to_numpy(float), data[column].to_numpy(float)
             lines[f"{metric}_{whose}"] = straight_line(x, y)
     return lines
+
+
+def departures(measured: Measured, metric: str) -> tuple[float, float]:
+    """Least and largest departure from a line, as a share of the range, that the quartiles of Table 4's rows allow."""
+    data = frame(measured, "table4")
+    x, middle = data["window_frames"].to_numpy(float), data[metric]
+    ends = zip(*(data[f"{metric}_{end}"].astype(float).fillna(middle) for end in ("low", "high")), strict=True)
+    found = [straight_line(x, np.array(y)).worst for y in (middle.to_numpy(float), *product(*ends))]
+    return min(found), max(found)
 
 
 def linearity_notes(measured: Measured) -> tuple[str, ...]:

@@ -132,3 +132,8 @@ def test_a_straight_line_has_no_departure(measured):
     lines = speed.linearity(measured)
     assert lines["memory_gb_paper"].slope == pytest.approx((21.8 - 14.9) / 24, rel=0.02)
     assert 0 <= lines["in_flight_latency_s_ours"].worst < 0.2
+
+
+def test_how_straight_a_line_is_has_the_range_of_its_rows(measured):
+    low, high = speed.departures(measured, "in_flight_latency_s")
+    assert 0 <= low <= speed.linearity(measured)["in_flight_latency_s_ours"].worst <= high and low < high
