@@ -67,9 +67,9 @@ def cluster_bootstrap(values: pd.DataFrame, n: int, rng: np.random.Generator) ->
 def paired_difference(
     a: pd.DataFrame, b: pd.DataFrame, n: int, rng: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """Mean of a − b over the same (seed rank, prompt), its 95% interval and a two-sided bootstrap p.
+    """Mean of a − b over the same (seed, prompt), its 95% interval and a two-sided bootstrap p.
 
-    Students of two rows are different trainings, so seeds are matched by rank.
+    Students of two rows are different trainings: those that have a seed's number in common are matched.
     """
     joined = a.merge(b, on=["seed", "prompt"], suffixes=("_a", "_b"), validate="one_to_one")
     if len(joined) != len(a) or len(joined) != len(b):
