@@ -251,6 +251,7 @@ def published_evidence():
         "wan-h100/speed/*.json",
         "mini/long/**/*.*",
         "mini/search/*.*",
+        "mini/windows/*.*",
     )
     folder = Path("results/published")
     return sorted(str(path) for part in parts for path in folder.glob(part))

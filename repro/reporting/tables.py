@@ -44,12 +44,11 @@ SPECS = {
 def build(number: int, profile: Profile | str, runs_dir: Path, out_dir: Path, config_dir: Path = CONFIG_DIR) -> None:
     """Write `metrics.csv` and `tables/table<N>{.csv,.md,.html,.tex,_pairs.csv,_ratios.csv}` in `out_dir`.
 
-    Raises ReproError for a table that has not landed and for records that are missing or do not
+    Raises ReproError for a table of another verb and for records that are missing or do not
     belong together. Nothing is written before everything has been read and compared.
     """
     if number not in SPECS:
-        known = ", ".join(str(n) for n in SPECS)
-        raise ReproError(f"table {number} has not landed yet: choose one of {known}")
+        raise ReproError(f"table {number} has a verb of its own: windows-table for 4, codecs-table for 8")
     spec = SPECS[number]
     profile = load_profile(profile, config_dir) if isinstance(profile, str) else profile
     name = f"table{number}"

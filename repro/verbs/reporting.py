@@ -102,7 +102,7 @@ def speed_tables(
 def table(
     number: Annotated[int, typer.Argument(min=1, max=9)],
     runs: Annotated[Path, typer.Option(help="folder of the runs' records")],
-    out: Annotated[Path, out_folder("folder for tableN.{csv,md,html,tex}")],
+    out: Annotated[Path, out_folder("results folder: its tables/ receives tableN.{csv,md,html,tex}")],
     profile: ProfileName = "mini",
     speed: Annotated[Path | None, typer.Option(help="records of the verb `speed`, for Tables 1 and 7")] = None,
 ):

@@ -47,7 +47,9 @@ def train(
     seed: Seed = 0,
     device: Device = "cpu",
     threads: Threads = 0,
-    max_seconds: Annotated[float | None, seconds_option("stop with a checkpoint after this long")] = None,
+    max_seconds: Annotated[
+        float | None, seconds_option("stop with a checkpoint after training so long, data made before")
+    ] = None,
 ):
     """Train one stage; killed or stopped, the same command goes on where it was.
 
