@@ -190,10 +190,8 @@ def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: flo
             bar.update(row, completed=iteration + 1)
             spent, last = time.monotonic() - began, iteration + 1 == fit.iterations
             out_of_time = max_seconds is not None and distributed.any_of(spent > max_seconds, device)
-            logs, saves = (
-                iteration % log_every == 0 or last,
-                (iteration + 1) % fit.save_every == 0 or last or out_of_time,
-            )
+            logs = iteration % log_every == 0 or last
+            saves = (iteration + 1) % fit.save_every == 0 or last or out_of_time
             if logs or saves:
                 scalars = distributed.average(scalars, device)
                 if not all(map(math.isfinite, scalars.values())):
