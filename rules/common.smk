@@ -20,6 +20,8 @@ from repro.config import (
     load_scale,
     load_students,
     load_systems,
+    stage_settings,
+    student_settings,
     students_of,
     training_seeds,
 )

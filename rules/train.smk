@@ -6,7 +6,8 @@
 WORK = f"{OUT}/training"
 
 
-TRAIN_SETTINGS = f"{SETTINGS} --work {shlex.quote(WORK)}"
+# What a changed setting has left there steps aside.
+TRAIN_SETTINGS = f"{SETTINGS} --work {shlex.quote(WORK)} --restart"
 
 
 rule train_judge:
@@ -20,6 +21,7 @@ rule train_judge:
     resources:
         gpu=GPU,
     params:
+        reads=stage_settings(PROFILE, "judge"),
         settings=TRAIN_SETTINGS,
     message:
         "train judge"
@@ -38,6 +40,7 @@ rule train_vae:
     resources:
         gpu=GPU,
     params:
+        reads=stage_settings(PROFILE, "vae"),
         settings=TRAIN_SETTINGS,
     message:
         "train vae"
@@ -58,6 +61,7 @@ rule train_tiny:
     resources:
         gpu=GPU,
     params:
+        reads=stage_settings(PROFILE, "tiny"),
         settings=TRAIN_SETTINGS,
     message:
         "train tiny"
@@ -78,6 +82,7 @@ rule train_teacher:
     resources:
         gpu=GPU,
     params:
+        reads=stage_settings(PROFILE, "teacher"),
         settings=TRAIN_SETTINGS,
     message:
         "train teacher"
@@ -98,6 +103,7 @@ rule train_ode:
     resources:
         gpu=GPU,
     params:
+        reads=stage_settings(PROFILE, "ode"),
         settings=TRAIN_SETTINGS,
     message:
         "train ode"
@@ -121,10 +127,7 @@ rule train_student:
     resources:
         gpu=GPU,
     params:
-        # Only what the row says: a new column retrains no old row.
-        row=lambda wildcards: STUDENTS[wildcards.student].model_dump_json(
-            exclude_defaults=True
-        ),
+        reads=lambda wildcards: student_settings(PROFILE, STUDENTS[wildcards.student]),
         settings=TRAIN_SETTINGS,
     message:
         "train student {wildcards.student}, seed {wildcards.seed}"

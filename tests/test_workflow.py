@@ -129,6 +129,50 @@ def test_the_ablations_students_are_trained_when_asked_for(tree):
         assert planned(output)["train_student"] == sum(min(seeds, r.seeds or seeds) for r in rows)
 
 
+# Stands in for `python -m repro`: makes the files that a stage of training would make, without its work.
+TRAINS_NOTHING = """
+import sys
+from pathlib import Path
+said = sys.argv[1:]
+given = {key: said[said.index(key) + 1] for key in ("--student", "--seed", "--checkpoints") if key in said}
+assert said[0] == "train" and "--restart" in said
+made = {"judge": ["judge", "real"], "teacher": ["teacher", "text_encoder"]}.get(said[1], [said[1]])
+for name in [f"{given['--student']}-s{given['--seed']}"] if said[1] == "student" else made:
+    Path(given["--checkpoints"], f"{name}.safetensors").write_text(" ".join(said))
+"""
+
+
+def changed(tree: Path, file: str, old: str, new: str):
+    """Write a setting of the tree anew."""
+    path = tree / "config" / file
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_what_a_changed_setting_concerns_is_trained_again(tmp_path):
+    tree = copy_tree(tmp_path)
+    (tree / "repro" / "__main__.py").write_text(TRAINS_NOTHING)
+    code, output = snakemake(tree, "students", **SMOKE)
+    assert code == 0, output
+
+    def again() -> dict[str, int]:
+        code, output = snakemake(tree, "-n", "students", **SMOKE)
+        assert code == 0, output
+        return {name: count for name, count in planned(output).items() if name.startswith("train_")}
+
+    assert again() == {}
+    changed(tree, "smoke.yaml", "critic_updates: 2", "critic_updates: 1")
+    assert again() == {"train_student": sum(not row.many_step for row in load_students().values())}
+    changed(tree, "smoke.yaml", "critic_updates: 1", "critic_updates: 2")
+    changed(tree, "smoke.yaml", "teacher_steps: 8", "teacher_steps: 9")
+    assert again() == {}
+    changed(tree, "students.csv", "\nmagi,pipelined,,21,", "\nmagi,pipelined,,18,")
+    assert again() == {"train_student": 1}
+    changed(tree, "smoke.yaml", "trajectories: 8", "trajectories: 4")
+    assert again() == {"train_ode": 1, "train_student": len(load_students())}
+
+
 def test_figures_train_every_student_or_take_the_runs_that_were_published(tree):
     runs = {r.run_id: r for r in load_runs().values() if {"figure5a", "figure5b", "figure10"} & r.rows.keys()}
     code, output = snakemake(tree, "-n", "figures", **SMOKE)

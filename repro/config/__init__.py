@@ -60,6 +60,7 @@ from repro.config.sheets import (
     students_of,
     training_seeds,
 )
+from repro.config.stages import stage_settings, student_settings
 
 __all__ = [
     "CONFIG_DIR",
@@ -118,7 +119,9 @@ __all__ = [
     "load_systems",
     "load_targets",
     "runs_of",
+    "stage_settings",
     "student_fit",
+    "student_settings",
     "students_of",
     "training_seeds",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from repro.config.base import CONFIG_DIR, load_rows
-from repro.config.profile import Fit, Profile
+from repro.config.profile import Fit, Profile, Scale
 from repro.config.rows import FIXED_MODELS, REAL, Device, Expectation, LongSystem, Run, Student, System, Target
 from repro.errors import ReproError
 from repro.evaluation.dimensions import CORRUPTIONS, DIMENSIONS, DISTANCE, EXPECTATIONS
@@ -80,7 +80,7 @@ def load_devices(config_dir: Path = CONFIG_DIR) -> dict[str, Device]:
     return load_rows(Path(config_dir) / "devices.csv", Device, "device")
 
 
-def student_fit(profile: Profile, row: Student) -> Fit:
+def student_fit(profile: Scale, row: Student) -> Fit:
     """How the profile trains the row."""
     fit = getattr(profile, row.fit_name)
     own = {"iterations": row.iterations, "reg_weight": row.reg_weight}

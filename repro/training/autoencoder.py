@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from repro.config import Fit, Profile
+from repro.config import Fit, Profile, stage_settings
 from repro.models import taehv, vae, weights
 from repro.training.capture import captured
 from repro.training.data import pixel_pool, split_scenes
-from repro.training.loop import Task, ema_copy, run
+from repro.training.loop import Piece, Task, ema_copy, run
 from repro.training.optimizer import muon
 from repro.training.teacher import autocast
 
@@ -74,10 +74,6 @@ class Windows:
         return self.pool[rows, columns].float() / 255, weight
 
 
-def _config(profile: Profile, fit: Fit) -> str:
-    return f"{profile.geometry} {profile.world} {profile.autoencoders} {fit}"
-
-
 def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
     fit = profile.vae_fit
     torch.manual_seed(seed)
@@ -104,9 +100,8 @@ def vae_task(profile: Profile, windows: Windows, device, seed: int) -> Task:
         scalars = gradients(video, weight, torch.randn(shape, generator=generator, device=device))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    return Task(
-        "vae", {"vae": model}, {"muon": optimizer}, step, ema={"vae": ema_copy(model)}, config=_config(profile, fit)
-    )
+    config = stage_settings(profile, "vae")
+    return Task("vae", {"vae": model}, {"muon": optimizer}, step, ema={"vae": ema_copy(model)}, config=config)
 
 
 @torch.no_grad()
@@ -132,14 +127,18 @@ def measure_statistics(model: vae.Vae, windows: Windows, device) -> None:
     model.latents_std.copy_(latents_BFCHW.std((0, 1, 3, 4)))
 
 
-def train_vae(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
-    windows = Windows(profile, device)
-    task = vae_task(profile, windows, device, seed)
-    done = run(task, profile.vae_fit, work / "vae", seed=seed, device=device, max_seconds=max_seconds)
+def train_vae(profile: Profile, checkpoints: Path, work: Path, piece: Piece) -> bool:
+    windows = Windows(profile, piece.device)
+    task = vae_task(profile, windows, piece.device, piece.seed)
+    done = run(task, profile.vae_fit, work / "vae", **vars(piece))
     if done:
         model = task.ema["vae"]
-        measure_statistics(model, windows, device)
-        meta = {"stage": "vae", "seed": seed, "psnr_db": _heldout_psnr(model.decode, model, profile, device)}
+        measure_statistics(model, windows, piece.device)
+        meta = {
+            "stage": "vae",
+            "seed": piece.seed,
+            "psnr_db": _heldout_psnr(model.decode, model, profile, piece.device),
+        }
         weights.save(checkpoints / "vae.safetensors", model, meta)
     return done
 
@@ -166,24 +165,22 @@ def tiny_task(profile: Profile, encoder: vae.Vae, windows: Windows, device, seed
         scalars = gradients(*windows.draw(fit, iteration, generator))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    return Task(
-        "tiny", {"tiny": model}, {"muon": optimizer}, step, ema={"tiny": ema_copy(model)}, config=_config(profile, fit)
-    )
+    config = stage_settings(profile, "tiny")
+    return Task("tiny", {"tiny": model}, {"muon": optimizer}, step, ema={"tiny": ema_copy(model)}, config=config)
 
 
-def train_tiny(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
+def train_tiny(profile: Profile, checkpoints: Path, work: Path, piece: Piece) -> bool:
     encoder = vae.build(profile)
     weights.load_into(encoder, checkpoints / "vae.safetensors")
-    encoder = encoder.to(device).requires_grad_(False).eval()
-    task = tiny_task(profile, encoder, Windows(profile, device), device, seed)
-    where = {"sources": weights.hashes(checkpoints, ["vae"]), "device": device, "max_seconds": max_seconds}
-    done = run(task, profile.tiny_fit, work / "tiny", seed=seed, **where)
+    encoder = encoder.to(piece.device).requires_grad_(False).eval()
+    task = tiny_task(profile, encoder, Windows(profile, piece.device), piece.device, piece.seed)
+    done = run(task, profile.tiny_fit, work / "tiny", sources=weights.hashes(checkpoints, ["vae"]), **vars(piece))
     if done:
         model = task.ema["tiny"]
         meta = {
             "stage": "tiny",
-            "seed": seed,
-            "psnr_db": _heldout_psnr(model.decode, encoder, profile, device),
+            "seed": piece.seed,
+            "psnr_db": _heldout_psnr(model.decode, encoder, profile, piece.device),
         }
         weights.save(checkpoints / "tiny.safetensors", model, meta)
     return done

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from repro.config import Profile, Student, student_fit
+from repro.config import Profile, Student, student_fit, student_settings
 from repro.flow import TIMESTEPS, add_noise, expand, velocity
 from repro.generation.staircase import IN_FLIGHT
 from repro.models.wan import WanDiT, block_causal_mask
@@ -89,5 +89,5 @@ def causal_task(profile: Profile, row: Student, data: Split, student: WanDiT, en
         {"muon": optimizer},
         step,
         ema={"student": average},
-        config=f"{profile.dit} {geometry} {profile.world} {profile.flow} {fit} {row}",
+        config=student_settings(profile, row),
     )

@@ -10,7 +10,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from repro.config import Profile
-from repro.errors import ReproError
 from repro.files import write_atomic
 from repro.models import vae, weights
 from repro.world import render, scene
@@ -42,25 +41,17 @@ def pixel_pool(scenes: list, profile: Profile, device, step: int = 1, batch: int
 
 
 def kept(path: Path, config: str, make: Callable[[], dict[str, torch.Tensor]], device) -> dict[str, torch.Tensor]:
-    """What `make` gives, made once and then read back from `path` (.safetensors).
-
-    Raises ReproError where the file was made under another `config`, or is not whole.
-    """
-    if not path.is_file():
-        made = make()
-        write_atomic(path, lambda p: save_file({k: v.cpu() for k, v in made.items()}, p, {"config": config}))
-        return made
+    """What `make` gives; read back from `path` (.safetensors) where that is whole and was made under this `config`."""
     try:
         with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("config") != config:
-                raise ReproError(
-                    f"{path} belongs to another configuration, or to other checkpoints; delete it to have it made again"
-                )
-        return load_file(path, device=str(device))
-    except SafetensorError as error:
-        raise ReproError(
-            f"{path} is not a whole safetensors file ({error}); delete it to have it made again"
-        ) from error
+            same = (file.metadata() or {}).get("config") == config
+        if same:
+            return load_file(path, device=str(device))
+    except (FileNotFoundError, SafetensorError):
+        pass
+    made = make()
+    write_atomic(path, lambda p: save_file({k: v.cpu() for k, v in made.items()}, p, {"config": config}))
+    return made
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch.nn.functional as nnf
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from repro.config import DmdFit, Scale, Student
+from repro.config import DmdFit, Scale, Student, student_settings
 from repro.errors import ReproError
 from repro.flow import TIMESTEPS, add_noise, nominal_to_sigma, x0_from_velocity
 from repro.generation.samplers import guided_velocity
@@ -288,6 +288,5 @@ def student_task(
         ema={"student": ema_copy(student)},
         # The critic must follow from the first iteration to the last: its rate neither warms up nor decays.
         constant_lr=frozenset({"critic"}),
-        config=f"{profile.dit} {profile.geometry} {profile.flow} {fit.model_copy(update={'at_once': None})} "
-        f"{profile.flow_matching} {row} {len(captions)} captions",
+        config=student_settings(profile, row),
     )

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as nnf
 
-from repro.config import Profile
+from repro.config import Profile, stage_settings
 from repro.models import weights
 from repro.training.capture import captured
 from repro.training.data import pixel_pool, split_scenes
-from repro.training.loop import Task, ema_copy, run
+from repro.training.loop import Piece, Task, ema_copy, run
 from repro.training.optimizer import muon
 from repro.training.teacher import autocast
 from repro.world.degrade import AESTHETIC, IMAGING, degrade
@@ -87,7 +87,7 @@ def judge_task(profile: Profile, device, seed: int) -> Task:
         scalars = gradients(video, imaging, aesthetic, *(v[rows] for v in truth.values()))
         return scalars | {"grad_norm": optimizer.step(fit.clip_norm)}
 
-    config = f"{profile.geometry} {profile.world} {fit}"
+    config = stage_settings(profile, "judge")
     return Task("judge", {"judge": judge}, {"muon": optimizer}, step, ema={"judge": ema_copy(judge)}, config=config)
 
 
@@ -105,15 +105,15 @@ def accuracy(judge: Judge, video_uint8: torch.Tensor, scenes: Sequence, batch: i
     return {name: r.float().mean().item() for name, r in right.items()}
 
 
-def train_judge(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
+def train_judge(profile: Profile, checkpoints: Path, work: Path, piece: Piece) -> bool:
     """Train; then write judge.safetensors and the features of the held-out real clips, real.safetensors."""
-    task = judge_task(profile, device, seed)
-    done = run(task, profile.judge_fit, work / "judge", seed=seed, device=device, max_seconds=max_seconds)
+    task = judge_task(profile, piece.device, piece.seed)
+    done = run(task, profile.judge_fit, work / "judge", **vars(piece))
     if done:
         judge = task.ema["judge"]
         scenes = split_scenes("heldout", profile)
-        video = pixel_pool(scenes, profile, device, step=FRAME_STEP)
-        meta = {"stage": "judge", "seed": seed, "heldout_accuracy": accuracy(judge, video, scenes)}
+        video = pixel_pool(scenes, profile, piece.device, step=FRAME_STEP)
+        meta = {"stage": "judge", "seed": piece.seed, "heldout_accuracy": accuracy(judge, video, scenes)}
         weights.save(checkpoints / "judge.safetensors", judge, meta)
         with torch.no_grad():
             real = torch.cat([judge.features(video[i : i + 32])[1] for i in range(0, len(video), 32)])

@@ -6,6 +6,7 @@ and restarted repeats exactly what the uninterrupted run would have done.
 
 import io
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -23,8 +24,12 @@ from repro.config import Fit
 from repro.errors import ReproError
 from repro.files import locked, require_writable, write_atomic
 from repro.training import distributed
-from repro.training.journal import Journal
+from repro.training.journal import LOG, RUN, Journal
 from repro.training.optimizer import Optimizer
+
+
+class OtherTraining(ReproError):
+    """A state is there, whole, but not of this training."""
 
 
 @dataclass
@@ -47,11 +52,11 @@ class Task:
     """Text that must not change between a checkpoint and its resumption; `run` adds seed and sources to it."""
 
     def require_same(self, state: Path, config: str) -> None:
-        """Raise ReproError where a state's `config` is not this task's."""
+        """Raise OtherTraining where a state's `config` is not this task's."""
         if config != self.config:
-            raise ReproError(
+            raise OtherTraining(
                 f"training state {state} belongs to another configuration, to another seed, or to a stage that started "
-                "from other checkpoints; delete it to start over"
+                "from other checkpoints; delete it to start over, or add --restart, which keeps it in earlier/"
             )
 
 
@@ -139,6 +144,26 @@ def state_of(task: Task, folder: Path) -> State | distributed.ShardedState:
     return together if sharded else alone
 
 
+@dataclass(frozen=True)
+class Piece:
+    """How a stage is trained from one start of the program to its end: what `run` takes besides the task."""
+
+    seed: int
+    device: str = "cpu"
+    max_seconds: float | None = None
+    restart: bool = False
+
+
+def set_aside(folder: Path) -> None:
+    """Move the state and the journal to `earlier/`; what was there before goes."""
+    earlier = folder / "earlier"
+    shutil.rmtree(earlier, ignore_errors=True)
+    earlier.mkdir()
+    for path in [*folder.glob("state*"), folder / LOG, folder / RUN]:
+        if path.exists():
+            path.replace(earlier / path.name)
+
+
 def run(
     task: Task,
     fit: Fit,
@@ -148,12 +173,13 @@ def run(
     sources: Mapping[str, str] | None = None,
     device="cpu",
     max_seconds: float | None = None,
+    restart: bool = False,
 ) -> bool:
     """Train until `fit.iterations`, or for `max_seconds`; True when finished.
 
     `folder` receives the state (resumed from when present), and the journal's `log.jsonl` and `run.json`.
     `sources` are the hashes of the checkpoints that the stage starts from, by name: the state of a stage that
-    started from others, or from another seed, is refused.
+    started from others, or from another seed, is refused, or with `restart` set aside in `earlier/`.
     Of several processes, the first one locks the folder and writes the journal, with means over all.
     Raises ReproError on a non-finite loss, a full disk, or a folder that cannot be written or that
     another process is using, leaving the last checkpoint as it was.
@@ -162,12 +188,20 @@ def run(
     require_writable(folder)
     task = replace(task, config=f"{task.config} seed={seed} sources={dict(sources or {})}")
     with locked(folder) if distributed.rank() == 0 else nullcontext():
-        return _run(task, fit, folder, seed, device, max_seconds)
+        return _run(task, fit, folder, seed, device, max_seconds, restart)
 
 
-def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: float | None) -> bool:
+def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: float | None, restart: bool) -> bool:
     state, leads = state_of(task, folder), distributed.rank() == 0
-    start, before = state.load(task, device)
+    try:
+        start, before = state.load(task, device)
+    except OtherTraining:
+        if not restart:
+            raise
+        with distributed.leader_first():
+            if leads:
+                set_aside(folder)
+        start, before = 0, 0.0
     if start == fit.iterations:
         return True
     journal = Journal(folder, start, stage=task.name, seed=seed, fit=fit, device=device) if leads else None

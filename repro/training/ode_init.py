@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from rich.progress import track
 
-from repro.config import Profile
+from repro.config import Profile, stage_settings
 from repro.flow import TIMESTEPS, expand, nominal_to_sigma, x0_from_velocity
 from repro.generation.samplers import euler
 from repro.models import weights
@@ -14,7 +14,7 @@ from repro.models.wan import WanDiT, block_causal_mask
 from repro.schedule import STEP_LISTS
 from repro.training.capture import captured
 from repro.training.data import kept, split_scenes
-from repro.training.loop import Task, ema_copy, generator_for, run
+from repro.training.loop import Piece, Task, ema_copy, generator_for, run
 from repro.training.optimizer import muon
 from repro.training.teacher import EDGES, TEACHER, autocast, compile_blocks, load_teacher
 
@@ -47,7 +47,8 @@ def trajectories(profile: Profile, teacher: WanDiT, encoder, sources: dict, work
             texts.append(text.float())
         return {"states": torch.cat(states), "text": torch.cat(texts)}
 
-    config = f"{profile.dit} {geometry} {flow} {len(captions)} trajectories of {fit.solver_steps} steps by {sources}"
+    solved = f"{len(captions)} trajectories of {fit.solver_steps} steps, shift {flow.shift}, guidance {flow.guidance}"
+    config = f"{profile.dit} {geometry} {solved} by {sources}"
     return kept(Path(work) / "trajectories.safetensors", config, solve, device)
 
 
@@ -102,21 +103,20 @@ def ode_task(profile: Profile, data: dict, student: WanDiT, device) -> Task:
         {"muon": optimizer},
         step,
         ema={"ode": average},
-        config=f"{profile.dit} {profile.geometry} {profile.world} {profile.flow} {fit}",
+        config=stage_settings(profile, "ode"),
     )
 
 
-def train_ode(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
-    teacher, encoder = load_teacher(profile, checkpoints, device)
-    compile_blocks(teacher, device)
+def train_ode(profile: Profile, checkpoints: Path, work: Path, piece: Piece) -> bool:
+    teacher, encoder = load_teacher(profile, checkpoints, piece.device)
+    compile_blocks(teacher, piece.device)
     sources = weights.hashes(checkpoints, TEACHER)
-    data = trajectories(profile, teacher, encoder, sources, work, device)
+    data = trajectories(profile, teacher, encoder, sources, work, piece.device)
     student = WanDiT(teacher.config)
     weights.load_into(student, checkpoints / "teacher.safetensors")
-    task = ode_task(profile, data, student.to(device), device)
-    where = {"device": device, "max_seconds": max_seconds}
-    done = run(task, profile.ode_fit, work / "ode", seed=seed, sources=sources, **where)
-    if done or max_seconds is not None:
-        meta = {"stage": "ode", "seed": seed, "finished": done}
+    task = ode_task(profile, data, student.to(piece.device), piece.device)
+    done = run(task, profile.ode_fit, work / "ode", sources=sources, **vars(piece))
+    if done or piece.max_seconds is not None:
+        meta = {"stage": "ode", "seed": piece.seed, "finished": done}
         weights.save(checkpoints / "ode.safetensors", task.ema["ode"].state_dict(), meta)
     return done

@@ -10,7 +10,7 @@ from repro.training import distributed
 from repro.training.causal import causal_task
 from repro.training.data import load_split, split_scenes
 from repro.training.dmd import Distillation, student_task
-from repro.training.loop import Task, run
+from repro.training.loop import Piece, Task, run
 from repro.training.ode_init import teacher_pairs
 from repro.training.teacher import TEACHER, compile_blocks, load_teacher
 
@@ -40,20 +40,18 @@ def many_step_task(profile: Profile, row: Student, checkpoints: Path, work: Path
     return causal_task(profile, row, data, student.requires_grad_(True).train(), encoder, device)
 
 
-def train_student(
-    profile: Profile, row: Student, checkpoints: Path, work: Path, device, seed: int, max_seconds=None
-) -> bool:
+def train_student(profile: Profile, row: Student, checkpoints: Path, work: Path, piece: Piece) -> bool:
     """Train one row of students.csv; writes `<student>-s<seed>.safetensors`."""
     if row.many_step and distributed.launched():
         raise ReproError(f"student {row.student!r} is trained for many steps by one process: start it without torchrun")
-    fit, name = student_fit(profile, row), f"{row.student}-s{seed}"
+    fit, name = student_fit(profile, row), f"{row.student}-s{piece.seed}"
     build = many_step_task if row.many_step else distillation_task
-    task = build(profile.model_copy(update={row.fit_name: fit}), row, checkpoints, work, device)
+    task = build(profile.model_copy(update={row.fit_name: fit}), row, checkpoints, work, piece.device)
     read = [*TEACHER, *([] if row.many_step else ["ode"]), *(["vae"] if row.needs_truth else [])]
     sources = weights.hashes(checkpoints, read)
-    done = run(task, fit, work / name, seed=seed, sources=sources, device=device, max_seconds=max_seconds)
-    if done or max_seconds is not None:
-        meta = {"stage": "student", "seed": seed, "finished": done} | row.model_dump()
+    done = run(task, fit, work / name, sources=sources, **vars(piece))
+    if done or piece.max_seconds is not None:
+        meta = {"stage": "student", "seed": piece.seed, "finished": done} | row.model_dump()
         state = distributed.whole_state(task.ema["student"])
         if distributed.rank() == 0:
             weights.save(checkpoints / f"{name}.safetensors", state, meta)

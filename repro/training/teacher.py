@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as nnf
 
-from repro.config import Profile, TeacherFit
+from repro.config import Profile, TeacherFit, stage_settings
 from repro.flow import TIMESTEPS, add_noise, shift_sigma, velocity
 from repro.models import presets, text_encoder, weights
 from repro.models.wan import WanDiT
 from repro.training.capture import captured
 from repro.training.data import Split, load_split
-from repro.training.loop import Task, ema_copy, generator_for, run
+from repro.training.loop import Piece, Task, ema_copy, generator_for, run
 from repro.training.optimizer import muon
 
 EDGES = (
@@ -102,18 +102,17 @@ def teacher_task(profile: Profile, data: Split, device, seed: int) -> Task:
         {"muon": optimizer},
         step,
         ema=averages,
-        config=f"{profile.dit} {profile.text} {profile.geometry} {profile.world} {profile.flow} {fit}",
+        config=stage_settings(profile, "teacher"),
     )
 
 
-def train_teacher(profile: Profile, checkpoints: Path, work: Path, device, seed: int, max_seconds=None) -> bool:
-    data = load_split("train", profile, checkpoints, work, device)
-    task = teacher_task(profile, data, device, seed)
-    where = {"sources": weights.hashes(checkpoints, ["vae"]), "device": device, "max_seconds": max_seconds}
-    done = run(task, profile.teacher_fit, work / "teacher", seed=seed, **where)
-    if done or max_seconds is not None:
+def train_teacher(profile: Profile, checkpoints: Path, work: Path, piece: Piece) -> bool:
+    data = load_split("train", profile, checkpoints, work, piece.device)
+    task = teacher_task(profile, data, piece.device, piece.seed)
+    done = run(task, profile.teacher_fit, work / "teacher", sources=weights.hashes(checkpoints, ["vae"]), **vars(piece))
+    if done or piece.max_seconds is not None:
         # An unfinished teacher is saved too: later pieces replace it, and samples can be watched meanwhile.
-        meta = {"stage": "teacher", "seed": seed, "finished": done}
+        meta = {"stage": "teacher", "seed": piece.seed, "finished": done}
         weights.save(checkpoints / "teacher.safetensors", task.ema["teacher"].state_dict(), meta)
         weights.save(checkpoints / "text_encoder.safetensors", task.ema["text_encoder"].state_dict(), meta)
     return done

@@ -50,6 +50,14 @@ def train(
     max_seconds: Annotated[
         float | None, seconds_option("stop with a checkpoint after training so long, data made before")
     ] = None,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            help="where the state in WORK is of other settings, another seed or other checkpoints, move it to earlier/ "
+            "beside it and start over",
+        ),
+    ] = False,
 ):
     """Train one stage; killed or stopped, the same command goes on where it was.
 
@@ -58,6 +66,7 @@ def train(
     """
     from repro.files import require_writable
     from repro.training import distributed
+    from repro.training.loop import Piece
 
     for folder in (work, checkpoints):
         require_writable(folder)
@@ -65,7 +74,6 @@ def train(
     config = load_profile(profile)
     if distributed.launched() and stage is not Stage.student:
         raise ReproError(f"stage {stage} is trained by one process: start it without torchrun")
-    arguments = {"seed": seed, "max_seconds": max_seconds}
     match stage:
         case Stage.judge:
             from repro.training.judge import train_judge as function
@@ -82,7 +90,8 @@ def train(
 
             function = partial(train_student, row=row_of(load_students(), student, "student", "students.csv"))
     with distributed.joined(device) as own:
-        done = function(config, checkpoints=checkpoints, work=work, device=own, **arguments)
+        piece = Piece(seed, own, max_seconds, restart)
+        done = function(config, checkpoints=checkpoints, work=work, piece=piece)
         if distributed.rank() == 0:
             typer.echo(f"{stage}: {'finished' if done else 'stopped by --max-seconds; run again to go on'}")
 

@@ -26,7 +26,7 @@ from repro.models import presets, text_encoder, weights
 from repro.models.wan import WanDiT
 from repro.training import distributed, student
 from repro.training.distributed import ShardedState
-from repro.training.loop import generator_for, run
+from repro.training.loop import Piece, generator_for, run
 
 TOLERANCE = 1e-4
 CURVES = ("loss", "critic_loss", "dmd_gradient", "grad_norm")
@@ -52,7 +52,7 @@ def train(checkpoints: Path, work: Path, *, dies_at: int | None = None, max_seco
     student.run = mortal
     with distributed.joined("cpu") as device:
         profile, row = load_profile("smoke"), load_students()["diagonal"]
-        return student.train_student(profile, row, checkpoints, work, device, 0, max_seconds)
+        return student.train_student(profile, row, checkpoints, work, Piece(0, device, max_seconds))
 
 
 def report(arguments: dict) -> bool:
@@ -77,7 +77,7 @@ def begun(tmp_path_factory):
         torch.nn.init.normal_(model.proj_out.weight, std=0.1, generator=generator_for(seed, 1))
         weights.save(checkpoints / f"{name}.safetensors", model, {})
     weights.save(checkpoints / "text_encoder.safetensors", text_encoder.build(profile), {})
-    assert student.train_student(profile, load_students()["diagonal"], checkpoints, folder / "one", "cpu", 0)
+    assert student.train_student(profile, load_students()["diagonal"], checkpoints, folder / "one", Piece(0))
     (checkpoints / f"{NAME}.safetensors").rename(folder / "one.safetensors")
     return folder
 

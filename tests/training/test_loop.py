@@ -8,6 +8,7 @@ from torch import nn
 
 from repro.config import Fit
 from repro.errors import ReproError
+from repro.training.journal import LOG, read_log
 from repro.training.loop import Task, ema_copy, lr_factor, run
 from repro.training.optimizer import muon
 
@@ -30,6 +31,13 @@ def task(poison_at: int | None = None, config: str = "a") -> Task:
     return Task("toy", {"model": model}, {"muon": optimizer}, step, ema={"model": ema_copy(model)}, config=config)
 
 
+def assert_same(one: Task, other: Task) -> None:
+    """The same weights and moving averages, bit for bit."""
+    for kind in ("modules", "ema"):
+        pair = (getattr(t, kind)["model"].parameters() for t in (one, other))
+        assert all(torch.equal(p, q) for p, q in zip(*pair, strict=True))
+
+
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
     whole = task()
     assert run(whole, FIT, tmp_path / "whole", seed=1)
@@ -38,9 +46,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
     while not run(last := task(), FIT, tmp_path / "pieces", seed=1, max_seconds=0):
         pieces += 1
     assert pieces > 5
-    for a, b in (("modules", "model"), ("ema", "model")):
-        for p, q in zip(getattr(whole, a)[b].parameters(), getattr(last, a)[b].parameters(), strict=True):
-            assert torch.equal(p, q)
+    assert_same(whole, last)
     logged = [json.loads(x)["iteration"] for x in (tmp_path / "pieces/log.jsonl").read_text().splitlines()]
     assert logged == list(range(12))
 
@@ -68,6 +74,13 @@ def test_a_finished_stage_from_another_start_is_not_taken_for_this_one(tmp_path,
     assert run(task(), FIT, tmp_path, **start) and run(task(), FIT, tmp_path, **start)
     with pytest.raises(ReproError, match=r"state\.pt belongs to .*another seed, or .*other checkpoints; delete it"):
         run(task(), FIT, tmp_path, **start | other)
+    first = (tmp_path / "state.pt").read_bytes()
+    anew = task()
+    assert run(anew, FIT, tmp_path, **start | other, restart=True)
+    assert (tmp_path / "earlier" / "state.pt").read_bytes() == first != (tmp_path / "state.pt").read_bytes()
+    run(fresh := task(), FIT, tmp_path / "fresh", **start | other)
+    assert_same(anew, fresh)
+    assert len(read_log(tmp_path / LOG)) == FIT.iterations
 
 
 def test_state_of_another_network_is_one_clear_error(tmp_path):
