@@ -151,6 +151,24 @@ def copied(tmp_path):
             "table5,selv,,",
             "names student 'selv', which students.csv",
         ),
+        (
+            "runs.csv",
+            "self_4322222,table5,",
+            "self_4322222,tabel5,",
+            "run 'self_4322222' has tables 'tabel5', but there is no 'tabel5': choose of table1, table2,",
+        ),
+        (
+            "runs.csv",
+            "self_4322222,table5,",
+            "self_4322222,table5:diagonal_4322222,",
+            "row 'diagonal_4322222' of table5 is run 'diagonal_4322222' already: name another row",
+        ),
+        (
+            "runs.csv",
+            "self_4322222,table5,",
+            "self_4322222,table5;table5:twice,",
+            "run 'self_4322222' has tables 'table5;table5:twice', one of them twice",
+        ),
     ],
 )
 def test_bad_configuration(copied, file, old, new, says):

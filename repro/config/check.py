@@ -1,13 +1,21 @@
 """Every row against the profile, before any job starts."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from repro.config.base import CONFIG_DIR
 from repro.config.profile import Profile
-from repro.config.rows import FIXED_MODELS, FIXED_SOURCES
+from repro.config.rows import FIXED_MODELS, FIXED_SOURCES, Run
 from repro.config.sheets import load_expectations, load_long, load_runs, load_students, load_systems, load_targets
 from repro.errors import ReproError
 from repro.schedule import Schedule
+
+TABLES = (
+    *(f"table{n}" for n in (1, 2, 3, 5, 6, 7, 9)),
+    *(f"figure{n}" for n in ("5a", "5b", "10")),
+    "headroom",
+)
+"""What the runs of runs.csv are shown in."""
 
 
 def _whole_chunks(where: str, chunk_frames: int, window_frames: int, sink_frames: int = 0) -> None:
@@ -18,9 +26,25 @@ def _whole_chunks(where: str, chunk_frames: int, window_frames: int, sink_frames
         )
 
 
+def _each_row_once(runs: Iterable[Run]) -> None:
+    """A table shows each of its rows from one run."""
+    taken = {}
+    for run in runs:
+        where = f"runs.csv: run {run.run_id!r} has tables {run.tables!r}"
+        if len(run.rows) < len(run.tables.split(";")):
+            raise ReproError(f"{where}, one of them twice: a run is one row of a table")
+        for table, row in run.rows.items():
+            if table not in TABLES:
+                raise ReproError(f"{where}, but there is no {table!r}: choose of {', '.join(TABLES)}")
+            first = taken.setdefault((table, row), run.run_id)
+            if first != run.run_id:
+                raise ReproError(f"{where}, but row {row!r} of {table} is run {first!r} already: name another row")
+
+
 def check_all(profile: Profile, config_dir: Path = CONFIG_DIR) -> None:
     """Cross-check every row against the profile before any job starts."""
     students, runs = load_students(config_dir), load_runs(config_dir)
+    _each_row_once(runs.values())
     load_expectations(config_dir)
     load_targets(config_dir)
     load_long(config_dir)

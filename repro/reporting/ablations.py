@@ -66,6 +66,8 @@ SPECS = {
 class Measured:
     """Runs and scores by the name of the row; motion as a share of the real clips' mean."""
 
+    planned: tuple[str, ...]
+    """Rows that runs.csv gives the table, measured or not."""
     runs: dict[str, Run]
     scores: dict[str, pd.DataFrame]
     intervals: pd.DataFrame
@@ -106,7 +108,7 @@ def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG
     one_value("judge", {(r.run_id, r.weights.get("judge", "none"), r.metric_version) for r in quality})
     prompts = one_value("prompts", {(r, tuple(sorted(map(int, s["prompt"].unique())))) for r, s in scores.items()})[0]
     devices = tuple(sorted({r.device for r in quality}))
-    return Measured(folders, scores, pd.DataFrame(rows), devices, len(prompts))
+    return Measured(tuple(known), folders, scores, pd.DataFrame(rows), devices, len(prompts))
 
 
 Timings = dict[str, dict[str, records.Record]]
@@ -370,8 +372,9 @@ def common_notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> l
     ]
 
 
-def absent_notes(rows: Iterable[str], measured: Measured) -> list[str]:
-    absent = [named(r) for r in dict.fromkeys(rows) if r not in measured.runs]
+def absent_notes(measured: Measured, printed: Iterable[str] = ()) -> list[str]:
+    """Which rows that the paper prints or runs.csv plans have no numbers."""
+    absent = [named(r) for r in dict.fromkeys((*printed, *measured.planned)) if r not in measured.runs]
     return [f"Not measured yet, and so without our numbers: {', '.join(absent)}."] if absent else []
 
 
@@ -380,4 +383,4 @@ def notes(spec: Spec, measured: Measured, printed: dict, pairs: pd.DataFrame, pr
     lines.append(f"Paper: {', '.join(dict.fromkeys(cell.source for cell in printed.values()))}.")
     if MOTION in spec.measures:
         lines.append(MOTION_NOTE)
-    return (*lines, *absent_notes((r for r, _ in printed), measured))
+    return (*lines, *absent_notes(measured, (r for r, _ in printed)))

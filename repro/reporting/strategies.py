@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from repro.config import CONFIG_DIR, Profile, load_runs, runs_of
+from repro.config import CONFIG_DIR, Profile
 from repro.errors import ReproError
 from repro.evaluation.statistics import cluster_counts, interval_of, slope
 from repro.reporting import ablations, render
@@ -94,10 +94,9 @@ def build(profile: Profile, runs_dir: Path, out_dir: Path, config_dir: Path = CO
     )
     spec = replace(SPEC, measures=COMPARED)
     pairs = ablations.compare(spec, measured, {}, profile, config_dir)
-    planned = [run.rows[SPEC.name] for run in runs_of(SPEC.name, load_runs(config_dir).values())]
     document = Document(
-        (main_section(planned, measured, profile), ablations.pair_section(spec, pairs)),
-        notes(planned, measured, pairs, profile),
+        (main_section(measured, profile), ablations.pair_section(spec, pairs)),
+        notes(measured, pairs, profile),
     )
     by_chunk = summary(by_row, profile)
     by_chunk["seeds"] = [measured.seeds(r) for r in by_chunk["row"]]
@@ -105,14 +104,14 @@ def build(profile: Profile, runs_dir: Path, out_dir: Path, config_dir: Path = CO
     ablations.write(spec, document, ablations.with_seeds(measured), pairs, measured, profile, out_dir, chunks=by_chunk)
 
 
-def main_section(planned: list[str], measured: Measured, profile: Profile) -> Section:
+def main_section(measured: Measured, profile: Profile) -> Section:
     values, rows = measured.intervals.set_index(["row", "metric"]), []
 
     def cell(row: str, metric: str, form) -> str:
         found = values.loc[(row, metric)]
         return with_range(found["value"], found["low"], found["high"], form)
 
-    for row in planned:
+    for row in measured.planned:
         for metric in SPEC.measures if row in measured.runs else ():
             cells = [cell(row, name, "{:.1f}".format) for name in (metric, f"{metric}_first", f"{metric}_last")]
             cells.append(cell(row, f"{metric}_slope", signed))
@@ -132,7 +131,7 @@ def main_section(planned: list[str], measured: Measured, profile: Profile) -> Se
     return Section(SPEC.name, caption, tuple(("", c) for c in columns), tuple(rows))
 
 
-def notes(planned: list[str], measured: Measured, pairs: pd.DataFrame, profile: Profile) -> tuple[str, ...]:
+def notes(measured: Measured, pairs: pd.DataFrame, profile: Profile) -> tuple[str, ...]:
     return (
         *ablations.common_notes(measured, pairs, profile),
         "Each chunk is scored alone, as if it were the video: over so few frames a measure is not the whole video's. "
@@ -142,5 +141,5 @@ def notes(planned: list[str], measured: Measured, pairs: pd.DataFrame, profile: 
         "chunk against theirs of the same index.",
         "Diagonal anchored: frames far back are ground truth in training, as appendix C words it. Paper: Figure 10 "
         "shows what each strategy trains on and prints no numbers.",
-        *ablations.absent_notes(planned, measured),
+        *ablations.absent_notes(measured),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from repro.config import CONFIG_DIR, Profile, Run, Student, load_runs, load_students, runs_of
+from repro.errors import ReproError
 from repro.reporting import ablations, render
 from repro.reporting.ablations import MOTION, Measured, Spec, named
 from repro.reporting.notes import NAMES
@@ -66,15 +67,20 @@ SWEEPS = {
 
 
 def points(sweep: Sweep, config_dir: Path = CONFIG_DIR) -> list[Point]:
-    """Every point that runs.csv plans, curve by curve."""
+    """Every point that runs.csv plans, curve by curve. Raises ReproError where two are the same."""
     students, name = load_students(config_dir), sweep.spec.name
     runs = {run.rows[name]: run for run in runs_of(name, load_runs(config_dir).values())}
-    found = [
-        Point(curve, sweep.value(run, students[run.student]), row)
-        for row, run in runs.items()
-        for curve in sweep.curves(run, students[run.student], runs[sweep.spec.reference])
-    ]
-    return sorted(found, key=lambda p: (p.curve == CACHED, p.setting))
+    found = {}
+    for row, run in runs.items():
+        for curve in sweep.curves(run, students[run.student], runs[sweep.spec.reference]):
+            point = Point(curve, sweep.value(run, students[run.student]), row)
+            other = found.setdefault((curve, point.setting), point)
+            if other is not point:
+                raise ReproError(
+                    f"runs.csv gives {name} two rows for {sweep.setting} {point.setting:g} {curve}, {other.row} and "
+                    f"{row}: take one of them out of it"
+                )
+    return sorted(found.values(), key=lambda p: (p.curve == CACHED, p.setting))
 
 
 def build(name: str, profile: Profile, runs_dir: Path, out_dir: Path, config_dir: Path = CONFIG_DIR) -> None:
@@ -94,7 +100,7 @@ def build(name: str, profile: Profile, runs_dir: Path, out_dir: Path, config_dir
             best_section(sweep, planned, best),
             ablations.pair_section(sweep.spec, pairs),
         ),
-        notes(sweep, planned, measured, pairs, profile),
+        notes(sweep, measured, pairs, profile),
     )
     best_row = values["row"] == sweep.spec.reference
     values = values.assign(best_in_paper=best_row, device=" and ".join(measured.devices))
@@ -161,9 +167,7 @@ def best_section(sweep: Sweep, planned: list[Point], best: pd.DataFrame) -> Sect
     return Section(f"{sweep.spec.name}-best", caption, tuple(("", c) for c in columns), rows)
 
 
-def notes(
-    sweep: Sweep, planned: list[Point], measured: Measured, pairs: pd.DataFrame, profile: Profile
-) -> tuple[str, ...]:
+def notes(sweep: Sweep, measured: Measured, pairs: pd.DataFrame, profile: Profile) -> tuple[str, ...]:
     once = [named(r) for r in measured.runs if measured.seeds(r) == 1]
     return (
         *ablations.common_notes(measured, pairs, profile),
@@ -174,5 +178,5 @@ def notes(
         *([f"One training seed: {', '.join(once)}."] if once else []),
         "Paper: the curves of Figure 5 have no printed numbers; section 4.3 names the best setting.",
         ablations.MOTION_NOTE,
-        *ablations.absent_notes((p.row for p in planned), measured),
+        *ablations.absent_notes(measured),
     )

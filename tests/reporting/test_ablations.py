@@ -1,5 +1,7 @@
 """Tables 1, 2, 7 and 9 from synthetic scores: known values, no model."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,13 @@ def test_a_table_says_what_was_planted_and_what_was_not_trained(folder, smoke_pr
     assert set(found.pairs.query("metric in ('total', 'motion_amplitude')")["verdict"]) == {"no claim"}
     np.testing.assert_allclose(found.pairs.query("metric == 'total'")["difference"], 0.8 * 5, atol=1e-3)
     assert "No claim is tested" in ablation_answers.verdicts(found.pairs)
+
+
+def test_a_row_that_the_paper_does_not_print_is_named_where_it_was_not_measured(folder, smoke_profile, tmp_path):
+    shutil.rmtree(folder / "flow_release_4322222")
+    ablations.build(2, smoke_profile, folder, tmp_path / "out")
+    told = ablation_answers.load(tmp_path / "out", 2).markdown
+    assert "Not measured yet, and so without our numbers: flow release 4322222." in told
 
 
 def test_what_the_paper_claims_and_several_trainings_show_is_tested(folder, smoke_profile, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repro.config import load_profile, load_runs, runs_of
+from repro.config import CONFIG_DIR, load_profile, load_runs, runs_of
 from repro.errors import ReproError
 from repro.evaluation.statistics import slope
 from repro.reporting import ablation_answers, figure_answers, strategies, sweep_figures, sweeps
@@ -96,6 +96,17 @@ def test_the_sheets_plan_the_papers_sweeps():
     weights = settings("5b", sweeps.TRAINED)
     assert list(weights) == [0, 0.125, 0.25, 0.5, 1, 2, 4, 8] and not settings("5b", sweeps.CACHED)
     assert weights[0] == "diagonal_4322222" and weights[1] == "full_4322222"
+
+
+def test_two_points_of_one_setting_are_refused(tmp_path):
+    shutil.copytree(CONFIG_DIR, tmp_path / "config")
+    path = tmp_path / "config" / "runs.csv"
+    again = next(line for line in path.read_text().splitlines() if line.startswith("full_cached_at_200,"))
+    path.write_text(path.read_text() + again.replace("full_cached_at_200", "again") + "\n")
+    with pytest.raises(
+        ReproError, match="noise level, timestep 200 in inference, full_cached_at_200 and again: take one"
+    ):
+        sweeps.points(sweeps.SWEEPS["5a"], tmp_path / "config")
 
 
 def test_the_best_setting_is_the_planted_one_and_what_is_missing_is_named(level):
