@@ -1,4 +1,4 @@
-"""Flow matching in Wan's convention: x_σ = (1−σ)·x0 + σ·ε and v = ε − x0 (METHOD.md, Time).
+"""Flow matching in Wan's convention: x_σ = (1−σ)·x0 + σ·ε and v = ε − x0 (docs/method.md, Time).
 
 Legend: sigma ∈ [0, 1]; timestep ∈ [0, 1000]; both may be floats or tensors that broadcast.
 """

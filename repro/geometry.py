@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
 
 class Geometry(BaseModel):
-    """Pixel size, compression and patching of one scale (METHOD.md, Geometry).
+    """Pixel size, compression and patching of one scale.
 
     The first video frame stands alone in its latent frame; every later latent frame holds
     `temporal_compression` video frames.

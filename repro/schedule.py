@@ -1,4 +1,4 @@
-"""Denoising schedules: one digit a chunk, `4322222` (METHOD.md, Time and NFE)."""
+"""Denoising schedules: one digit a chunk, `4322222` (docs/method.md, Time and NFE)."""
 
 from typing import Literal
 

@@ -1,6 +1,7 @@
 """Bad input through the command line: exit code 2, one line that names the culprit, nothing half-written."""
 
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import torch
 from repro.__main__ import main
 from repro.config import ROOT, load_profile
 from repro.models import text_encoder, weights
+
+RUNS = ROOT / "results" / "published" / "mini" / "runs"
 
 
 @pytest.fixture
@@ -115,6 +118,31 @@ def test_outputs_and_times_are_tried_before_any_work(cli, tmp_path, monkeypatch,
     code, lines = cli(*arguments)
     assert code == 2 and len(lines) == 1 and says in lines[0]
     assert [p.name for p in tmp_path.iterdir()] == ["FILE"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["time", "--runs", "real", "--prompts", "p"], "run 'real' renders its clips and has no time of its own"),
+        (["pace", "--systems", "self,real"], "system 'real' renders its clips and has no pace"),
+        (["preview", "ode", "--run", "wan2_1", "--out", "x.png"], "run 'wan2_1' .* does not roll out a student"),
+        (["table", "5", "--runs", "r", "--speed", "s.json"], "Table 5 tells of no speed, and has no use for s.json"),
+        (
+            ["table", "1", "--runs", RUNS, "--speed", "s.json"],
+            "s.json are missing: make them with python -m repro speed",
+        ),
+        (
+            ["cost", "--logs", RUNS.parent / "training", "--measured", "m.json"],
+            "m.json are missing: make them with python -m repro iterations --profile mini",
+        ),
+    ],
+)
+def test_what_a_verb_has_no_use_for_or_misses_is_named(cli, checkpoints, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    where = [] if arguments[0] in ("table", "cost") else ["--checkpoints", checkpoints]
+    out = [] if "--out" in arguments else ["--out", tmp_path / "out"]
+    code, lines = cli(*arguments, *where, *out)
+    assert code == 2 and len(lines) == 1 and re.search(says, lines[0])
 
 
 def test_unknown_run_and_device(cli, checkpoints, tmp_path):

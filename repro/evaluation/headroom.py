@@ -1,4 +1,4 @@
-"""Does the world measure anything? Distances of many clips of one system to real ones (DESIGN.md, Headroom)."""
+"""Does the world measure anything? Distances of many clips of one system to real ones."""
 
 from collections.abc import Sequence
 from pathlib import Path

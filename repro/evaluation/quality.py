@@ -79,7 +79,7 @@ def distance_interval(features_ND: np.ndarray, real_ND: np.ndarray, seeds_N, rng
 
 def evaluate(profile: Profile, run: Run, prompts: Path, checkpoints: Path, out: Path, device) -> None:
     """Generate the clips of a run and measure them; the clips themselves are not kept."""
-    _, captions = read_prompts(prompts)
+    _, captions = read_prompts(prompts, profile)
     seeds, judge = profile.evaluation.student_seeds, load_judge(checkpoints, device)
     names = ["judge", "real", "text_encoder", *run.checkpoints(seeds)]
     hashes = weights.hashes(checkpoints, names)

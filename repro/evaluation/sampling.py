@@ -36,14 +36,24 @@ def write_prompts(profile: Profile, checkpoints: Path, out: Path) -> None:
     weights.save(out, {"text": text, "null": null}, {"captions": captions}, dtype=None)
 
 
-def read_prompts(path: Path) -> tuple[torch.Tensor, list[str]]:
-    """Encoded text and captions. Raises ReproError for a file that the verb `prompts` did not make."""
+def read_prompts(path: Path, profile: Profile) -> tuple[torch.Tensor, list[str]]:
+    """Encoded text [N, L, E] and captions. Raises ReproError for a file that the verb `prompts` did not make, or made
+    for another profile or evaluation."""
+    remedy = f"make them with the verb `prompts`, with the same --profile {profile.name} and --evaluation"
     if not Path(path).is_file():
-        raise ReproError(f"prompts {path} are missing: make them with the verb `prompts`")
+        raise ReproError(f"prompts {path} are missing: {remedy}")
     tensors, metadata = weights.load(path)
     if "text" not in tensors or "captions" not in metadata:
-        raise ReproError(f"{path} holds no encoded prompts: make them with the verb `prompts`")
-    return tensors["text"].clone(), metadata["captions"]
+        raise ReproError(f"{path} holds no encoded prompts: {remedy}")
+    text, captions = tensors["text"].clone(), metadata["captions"]
+    asked = [s.caption for s in prompt_scenes(profile)]
+    shape = (len(asked), profile.dit.text_tokens, profile.dit.text_dim)
+    if captions != asked or text.shape != shape:
+        raise ReproError(
+            f"{path} holds {len(captions)} prompts of shape {tuple(text.shape[1:])}, but the evaluation asks for its "
+            f"own {len(asked)} of {shape[1:]}: {remedy}"
+        )
+    return text, captions
 
 
 def load_decoder(profile: Profile, kind: str, checkpoints: Path, device) -> torch.nn.Module:
@@ -79,7 +89,7 @@ def sample(profile: Profile, run: Run, prompts: Path, checkpoints: Path, device)
     """Clips uint8 [seeds·prompts, frames, 3, height, width], seeds outermost, and the counted forwards."""
     if run.sampler == "renderer":
         return pixel_pool(prompt_scenes(profile), profile, device).cpu().numpy(), {}
-    text, captions = read_prompts(prompts)
+    text, captions = read_prompts(prompts, profile)
     batch, clips, calls = profile.evaluation.batch, [], set()
     for seed in profile.evaluation.student_seeds:
         generator = load_generator(profile, run, seed, prompts, checkpoints, device)

@@ -1,4 +1,4 @@
-"""Intervals and paired differences (DESIGN.md, Uncertainty).
+"""Intervals and paired differences.
 
 Scores come as tables with the columns seed (training seed), prompt and value. All training seeds make the same prompts,
 so that a clip is no draw of its own: the bootstrap is clustered two ways, by seed and by prompt. Each side is drawn

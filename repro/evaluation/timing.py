@@ -1,4 +1,4 @@
-"""Latency and throughput of runs, measured interleaved in one process (DESIGN.md, Timing rules)."""
+"""Latency and throughput of runs, measured interleaved in one process."""
 
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def measure(
 
     `reference_s`, of `Reference`, is taken right before each turn.
     """
-    text, captions = read_prompts(prompts)
+    text, captions = read_prompts(prompts, profile)
     text = text[:1].to(device)
     seed = profile.evaluation.student_seeds[0]
     generators = [load_generator(profile, r, seed, prompts, checkpoints, device) for r in runs]

@@ -1,4 +1,4 @@
-"""What a chunk leaves in the KV cache for the chunks after it (METHOD.md, KV cache)."""
+"""What a chunk leaves in the KV cache for the chunks after it (docs/method.md, KV cache)."""
 
 from dataclasses import dataclass
 

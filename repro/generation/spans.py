@@ -1,4 +1,4 @@
-"""Named time spans of a generation: text · denoise · cache · decode · total (DESIGN.md, Timing rules)."""
+"""Named time spans of a generation: text · denoise · cache · decode · total."""
 
 import time
 from collections import defaultdict

@@ -98,7 +98,9 @@ def load(spec: Spec, profile: Profile, runs_dir: Path, config_dir: Path = CONFIG
         table = read_scores(folder / "scores.csv", spec.measures)
         scores[row] = table.assign(**{m: table[m] / scale for m in spec.measures if m == MOTION})
         quality_path = folder / "quality.json"
-        found = records.Keyed({r.metric: r for r in records.read(quality_path)}, quality_path)
+        found = records.Keyed(
+            {r.metric: r for r in records.read(quality_path, f"snakemake --cores all {spec.name}")}, quality_path
+        )
         quality += found.values()
         for metric in spec.measures:
             record, unit = found[metric], comparisons.PERCENT / (scale if metric == MOTION else 1)
@@ -118,13 +120,11 @@ Timings = dict[str, dict[str, records.Record]]
 def load_timings(spec: Spec, path: Path, profile: Profile) -> Timings:
     """What the verb `speed` wrote of a table's rows. Raises ReproError where it is of another profile or of several
     devices, or a row is missing."""
-    found = records.read(path)
+    maker = f"python -m repro speed --tables {spec.name} --profile {profile.name}"
+    found = records.read(path, maker)
     missing = [r.row for r in rows_of([spec.name]) if (r.row, "total_s") not in {(t.run_id, t.metric) for t in found}]
     if missing:
-        raise ReproError(
-            f"{path} lacks {', '.join(missing)}: time them all, python -m repro speed --tables {spec.name} "
-            f"--profile {profile.name}"
-        )
+        raise ReproError(f"{path} lacks {', '.join(missing)}: time them all, {maker}")
     one_value("profile", {(r.run_id, r.profile) for r in found} | {("asked for", profile.name)})
     one_value("device", {(r.run_id, r.device) for r in found})
     return {

@@ -99,7 +99,8 @@ def other_students(logs: list[Logged]) -> str:
 
 def read_measured(files: list[Path], profile: Profile) -> tuple[pd.DataFrame, list[str]]:
     """One row a stage and device, with the metrics as columns; and which were measured for another fit."""
-    known = [record for path in files for record in records.read(path)]
+    maker = f"python -m repro iterations --profile {profile.name}"
+    known = [record for path in files for record in records.read(path, maker)]
     foreign = {r.profile for r in known} - {profile.name}
     if foreign:
         raise ReproError(f"measured iterations are of profile {', '.join(foreign)}, not {profile.name!r}")

@@ -14,7 +14,7 @@ from repro.files import write_text
 from repro.reporting import records, render, stored
 from repro.reporting.render import Document, Section, significant, with_range
 
-NAME = "headroom"
+NAME, MAKER = "headroom", "snakemake --cores all headroom"
 FLOOR, ANCHOR = "real", "teacher_50"
 """Real clips against other real ones, and the system that few-step ones are held against."""
 SCORES = {"text": "Text, %", "frame": "Frame, %", "temporal": "Temporal, %", "total": "Total, %"}
@@ -48,13 +48,13 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Measured:
     """Read `<folder>/<system>/` of every system. Raises ReproError naming a missing file, or another profile's."""
     folder, by_key, scores, draws = Path(folder), {}, {}, {}
     for system in load_systems(config_dir):
-        rows = records.read(folder / system / f"{NAME}.json", NAME)
+        rows = records.read(folder / system / f"{NAME}.json", MAKER)
         strange = sorted({r.profile for r in rows} - {profile} | {r.run_id for r in rows} - {system})
         if strange:
             raise ReproError(f"{folder / system} holds records of {strange[0]!r}, not of {system} in {profile!r}")
         by_key |= {(system, r.metric): r for r in rows}
         scores[system], draws[system] = (
-            stored.table(folder / system / name, f"snakemake --cores all {NAME}", (*keys, *values), keys)
+            stored.table(folder / system / name, MAKER, (*keys, *values), keys)
             for name, keys, values in (
                 ("scores.csv", ("seed", "prompt"), SCORES),
                 ("draws.csv", (), ("frechet", "kernel_distance")),

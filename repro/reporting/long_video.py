@@ -88,7 +88,7 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
     found = [s for s in known if (folder / s).is_dir()]
     rows, tables = [], {name: [] for name in COLUMNS}
     for system in found:
-        rows += records.read(folder / system / f"{NAME}.json", NAME)
+        rows += records.read(folder / system / f"{NAME}.json", MAKER)
         for name, parts in tables.items():
             keys, values = COLUMNS[name] if (system, name) != (REAL, "drift.csv") else ((), ())
             table = stored.table(folder / system / name, MAKER, (*keys, *values), keys, dtype={"measure": str})
@@ -97,7 +97,7 @@ def load(folder: Path, profile: str, config_dir: Path = CONFIG_DIR) -> Long:
     if strange or not [s for s in found if s != REAL]:
         what = f"holds profile {strange[0]!r}, not {profile!r}" if strange else "holds no system of long.csv"
         raise ReproError(f"{folder} {what}: make it with `snakemake long`")
-    clocked = records.keyed(records.read(folder / "pace.json", NAME), folder / "pace.json")
+    clocked = records.keyed(records.read(folder / "pace.json", MAKER), folder / "pace.json")
     curves, drift, scores = (pd.concat([p for p in parts if len(p)], ignore_index=True) for parts in tables.values())
     drift["seeds"] = drift["system"].map(scores.groupby("system")["seed"].nunique())
     tested = (drift["seeds"] > 1) & drift["measure"].isin(scores.columns)

@@ -76,11 +76,11 @@ def write(path: Path, records: list[Record]) -> None:
     write_json(path, [r.model_dump() for r in records])
 
 
-def read(path: Path, target: str = "table5") -> list[Record]:
-    """Raises ReproError for a file that is missing, naming the `target` that makes it, or cannot be read."""
+def read(path: Path, maker: str = "snakemake --cores all table5") -> list[Record]:
+    """Raises ReproError for a file that is missing, naming the command that makes it, or cannot be read."""
     path = Path(path)
     if not path.is_file():
-        raise ReproError(f"records {path} are missing: make them with snakemake --cores all {target}")
+        raise ReproError(f"records {path} are missing: make them with {maker}")
     remedy = "delete the file and run again"
     try:
         found = RECORDS.validate_json(read_text(path, remedy))

@@ -1,7 +1,7 @@
 """Many-step causal models: flow matching under a block-causal mask, every chunk at its own noise level.
 
 Both start from the bidirectional teacher and keep its text encoder. What differs is how the noise of
-neighbouring chunks hangs together (METHOD.md, Systems), which `generation.staircase` must stay within.
+neighbouring chunks hangs together (docs/method.md, Systems of Table 1), which `generation.staircase` must stay within.
 
 Legend: B batch, F latent frames, K chunks, C latent channels, H and W latent height and width.
 """

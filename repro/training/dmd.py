@@ -1,4 +1,4 @@
-"""Stage 3: distribution matching distillation on the student's own rollouts (METHOD.md, Training 3).
+"""Stage 3: distribution matching distillation on the student's own rollouts (docs/method.md, Training).
 
 Legend: B batch, F latent frames, C latent channels, H and W latent height and width.
 """

@@ -1,4 +1,4 @@
-"""The student's videos that distillation trains on: four ways to condition a chunk (METHOD.md, Training 4).
+"""The student's videos that distillation trains on: four ways to condition a chunk (docs/method.md, Training).
 
 `self` and `diagonal` roll out the student; `teacher` and `diffusion` give it ground truth, clean or noised,
 both as what a chunk sees of the others and, at the noise level of a random step, as its input (CausVid).

@@ -1,4 +1,4 @@
-"""Stage 2: the causal student learns x0 from the teacher's ODE trajectories (CausVid; METHOD.md, Training 2)."""
+"""Stage 2: the causal student learns x0 from the teacher's ODE trajectories (CausVid; docs/method.md, Training)."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Stage 1: the bidirectional teacher, by flow matching with text dropout (METHOD.md, Training 1)."""
+"""Stage 1: the bidirectional teacher, by flow matching with text dropout (docs/method.md, Training)."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from repro.config import (
+    REAL,
     for_run,
     load_profile,
     load_runs,
@@ -13,16 +14,19 @@ from repro.config import (
     load_systems,
 )
 from repro.device import prepare as _torch
+from repro.errors import ReproError
 from repro.verbs.options import (
     Checkpoints,
     Device,
     Evaluation,
     ProfileName,
     Prompts,
+    RunName,
     Threads,
     out_file,
     out_folder,
     row_of,
+    student_run,
 )
 
 app = typer.Typer()
@@ -79,9 +83,7 @@ def preview(
     profile: ProfileName = "mini",
     count: Annotated[int, typer.Option(min=2, help="held-out prompts")] = 16,
     steps: Annotated[int, typer.Option(min=0, help="Euler steps of the teacher; 0 takes the profile's")] = 0,
-    run: Annotated[str, typer.Option(help="row of runs.csv that a causal checkpoint generates by")] = (
-        "diagonal_4322222"
-    ),
+    run: RunName = "diagonal_4322222",
     decoder: Annotated[Literal["tiny", "full"], typer.Option(help="which decoder")] = "tiny",
     device: Device = "cpu",
     threads: Threads = 0,
@@ -91,7 +93,7 @@ def preview(
 
     _torch(threads, device)
     config = load_profile(profile)
-    row = row_of(load_runs(), run, "run", "runs.csv").model_copy(update={"decoder": decoder})
+    row = student_run(run).model_copy(update={"decoder": decoder})
     scores = look(config, source, row, checkpoints, count, steps or config.flow.teacher_steps, out, device)
     typer.echo(f"{source}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items()))
 
@@ -166,5 +168,7 @@ def time_runs(
 
     _torch(threads, device)
     config, known = load_profile(profile, evaluation=evaluation), load_runs()
-    rows = [row_of(known, r, "run", "runs.csv") for r in runs.split(",")]
+    rows = [row_of(known, name, "run", "runs.csv") for name in dict.fromkeys(runs.split(","))]
+    if any(row.student == REAL for row in rows):
+        raise ReproError(f"run {REAL!r} renders its clips and has no time of its own: leave it out of --runs")
     write_records(config, rows, measure(config, rows, prompts, checkpoints, device), checkpoints, out, device)

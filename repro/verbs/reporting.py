@@ -9,6 +9,7 @@ import typer
 from repro.config import (
     load_profile,
 )
+from repro.errors import ReproError
 from repro.verbs.options import ProfileName, out_file, out_folder
 
 app = typer.Typer()
@@ -111,6 +112,8 @@ def table(
 
     if number in ablations.SPECS:
         ablations.build(number, load_profile(profile), runs, out, speed)
+    elif speed is not None:
+        raise ReproError(f"Table {number} tells of no speed, and has no use for {speed}: leave it out")
     else:
         tables.build(number, load_profile(profile), runs, out)
 

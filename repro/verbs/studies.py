@@ -13,6 +13,7 @@ from repro.config import (
     load_students,
 )
 from repro.device import prepare as _torch
+from repro.errors import ReproError
 from repro.verbs.options import (
     Checkpoints,
     Device,
@@ -61,8 +62,10 @@ def pace(
     from repro.evaluation.pace import measure
 
     _torch(threads, device)
-    rows = [row_of(load_long(), name, "system", "long.csv") for name in systems.split(",")]
-    measure(load_profile(profile, evaluation=evaluation), rows, checkpoints, out, device)
+    rows = {name: row_of(load_long(), name, "system", "long.csv") for name in systems.split(",")}
+    if rendered := [name for name, run in rows.items() if run.student == REAL]:
+        raise ReproError(f"system {rendered[0]!r} renders its clips and has no pace: leave it out of --systems")
+    measure(load_profile(profile, evaluation=evaluation), list(rows.values()), checkpoints, out, device)
 
 
 @app.command()

@@ -46,7 +46,7 @@ def test_the_bidirectional_system_is_the_teachers_sampler(few_steps, systems):
     run, prompts = load_runs()["wan2_1"], systems / "prompts.safetensors"
     generator = sampling.load_generator(few_steps, run, 0, prompts, systems, "cpu")
     noise = prompt_noise(0, [0, 1], few_steps.geometry)
-    text, _ = sampling.read_prompts(prompts)
+    text, _ = sampling.read_prompts(prompts, few_steps)
     null = weights.load(prompts)[0]["null"]
     contexts = [generator.model.text_context(t) for t in (text[:2], null.expand_as(text[:2]))]
     flow = few_steps.flow

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from repro.config import load_profile
 from repro.errors import ReproError
 from repro.evaluation import sampling
 from repro.generation.noise import prompt_noise
@@ -21,12 +22,30 @@ def clips(profile, run, checkpoints):
 
 
 def test_prompts_are_the_splits_captions_and_their_embeddings(smoke, checkpoints):
-    text, captions = sampling.read_prompts(checkpoints / "prompts.safetensors")
+    text, captions = sampling.read_prompts(checkpoints / "prompts.safetensors", smoke)
     assert captions == [draw_scene(3, i).caption for i in range(smoke.evaluation.prompts)]
     encoder = text_encoder.build(smoke)
     weights.load_into(encoder, checkpoints / "text_encoder.safetensors")
     with torch.no_grad():
         torch.testing.assert_close(text, encoder.eval()(captions), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"prompts": 7}, "holds 6 prompts of shape .*, but the evaluation asks for its own 7 of .*--profile smoke"),
+        ({"prompts": 5}, "holds 6 prompts"),
+    ],
+)
+def test_prompts_of_another_evaluation_are_refused(smoke, checkpoints, asked, says):
+    with pytest.raises(ReproError, match=says):
+        sampling.read_prompts(checkpoints / "prompts.safetensors", resized(smoke, **asked))
+
+
+def test_prompts_of_another_profile_are_refused(checkpoints):
+    mini = resized(load_profile("mini"), prompts=6)
+    with pytest.raises(ReproError, match=r"6 prompts of shape \(32, 32\), but .* 6 of .*--profile mini"):
+        sampling.read_prompts(checkpoints / "prompts.safetensors", mini)
 
 
 def test_more_prompts_than_the_split_holds_are_refused(smoke, checkpoints):

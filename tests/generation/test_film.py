@@ -102,9 +102,9 @@ def test_weights_that_are_no_numbers_and_files_that_are_no_prompts_are_refused(t
     with pytest.raises(ReproError, match=r"judge\.safetensors: lost holds NaN"):
         weights.load(path)
     with pytest.raises(ReproError, match="holds no encoded prompts"):
-        read_prompts(CHECKPOINTS / "judge.safetensors")
+        read_prompts(CHECKPOINTS / "judge.safetensors", load_profile("mini"))
     with pytest.raises(ReproError, match="are missing: make them with the verb `prompts`"):
-        read_prompts(tmp_path / "prompts.safetensors")
+        read_prompts(tmp_path / "prompts.safetensors", load_profile("mini"))
 
 
 @pytest.mark.parametrize("run", ["real", "wan2_1", "magi_1"])

@@ -243,8 +243,8 @@ def positions_one_frame_early(patch):
 def two_prompts_swapped(patch):
     given = sampling.read_prompts
 
-    def swapped(path):
-        text, captions = given(path)
+    def swapped(path, profile):
+        text, captions = given(path, profile)
         return text[[1, 0, *range(2, len(text))]], captions
 
     patch.setattr(sampling, "read_prompts", swapped)

@@ -18,6 +18,7 @@ PAGES = (
     "records/index.html",
     "gallery.html",
     "models.html",
+    "method.html",
     "ethics.html",
 )
 COLOUR = ["color-contrast", "link-in-text-block"]

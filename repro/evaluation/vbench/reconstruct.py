@@ -77,13 +77,21 @@ def write_reconstructions(
     """Write `<out>/original/*.mp4`, `<out>/reconstruction/*.mp4` and `<out>/reconstruction.csv`; returns the table.
 
     `frames` of each clip are taken; those of the profile, or as many as the shortest clip allows, when not given.
+    Raises ReproError, before any is written, for a number that the VAE cannot take or that a clip has not got.
     """
     paths = sorted(Path(videos).glob("*.mp4"))
     if not paths:
         raise ReproError(f"{videos} holds no .mp4 video")
     step = profile.geometry.temporal_compression
-    shortest = min(profile.geometry.frames, *(probe(p).frames for p in paths))
-    frames = frames or 1 + (shortest - 1) // step * step
+    counts = {path.name: probe(path).frames for path in paths}
+    shortest = min(counts, key=counts.get)
+    most = 1 + (min(profile.geometry.frames, counts[shortest]) - 1) // step * step
+    frames = frames or most
+    if (frames - 1) % step or frames > counts[shortest]:
+        raise ReproError(
+            f"--frames {frames}: the VAE takes one frame and then {step} at a time, and {shortest} has "
+            f"{counts[shortest]}; choose such as {most}"
+        )
     vae = load_decoder(profile, "full", checkpoints, device)
     weight = sha256(Path(checkpoints) / "vae.safetensors")
     rows = []

@@ -179,6 +179,7 @@ def _write(site: Site) -> None:
         studies.append(Link(link.title, link.href, section["caption"]))
     _gallery(site, everything)
     site.page("models.html", "models.html", "Models", cards=_document("models"), checkpoints=_checkpoints(everything))
+    site.page("method.html", "document.html", "The method as it is built here", body=_document("method"))
     site.page("ethics.html", "document.html", "Ethics and provenance", body=_document("ethics"))
     site.page("records/index.html", "listing.html", "Records", links=records)
     site.page(

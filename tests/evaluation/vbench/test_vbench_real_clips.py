@@ -8,6 +8,7 @@ from repro.config import ROOT, load_profile
 from repro.errors import ReproError
 from repro.evaluation.sampling import load_decoder
 from repro.evaluation.vbench.check import probe, read_clip
+from repro.evaluation.vbench.clips import write_clip
 from repro.evaluation.vbench.reconstruct import fit, reconstruct, write_reconstructions
 from repro.models import vae
 from repro.training.loop import generator_for
@@ -79,3 +80,14 @@ def test_both_are_written_for_vbench(real, mini, tmp_path):
     assert (tmp_path / "out" / "reconstruction.csv").is_file()
     with pytest.raises(ReproError, match=r"holds no \.mp4 video"):
         write_reconstructions(mini, tmp_path, CHECKPOINTS, tmp_path / "out", "cpu")
+
+
+@pytest.mark.parametrize("frames", [10, 81])
+def test_frames_that_the_vae_or_a_clip_has_not_are_refused_before_any_is_written(mini, tmp_path, frames):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 3, 64, 64), dtype=np.uint8)
+    write_clip(tmp_path / "in" / "short.mp4", noise, 16)
+    with pytest.raises(
+        ReproError, match=rf"--frames {frames}: .* 4 at a time, and short\.mp4 has 12; choose such as 9"
+    ):
+        write_reconstructions(mini, tmp_path / "in", CHECKPOINTS, tmp_path / "out", "cpu", frames)
+    assert not (tmp_path / "out").exists()
