@@ -179,6 +179,8 @@ def copied(tmp_path):
             "table5,selv,,",
             "names student 'selv', which students.csv",
         ),
+        ("speed.csv", "baseline,ladder,", "baseline,lader,", "row 'baseline' is of 'lader': choose of ladder, table1,"),
+        ("speed.csv", ",graphed,", ",grafed,", "has engine 'grafed': engines.csv has "),
         (
             "runs.csv",
             "self_4322222,table5,",

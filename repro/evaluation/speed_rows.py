@@ -11,6 +11,9 @@ from repro.engine.options import EngineOptions, load_engines
 from repro.errors import ReproError
 from repro.generation.cache_policy import POLICIES
 
+TABLES = ("ladder", *(f"table{n}" for n in (1, 3, 4, 5, 6, 7, 8)))
+"""What the rows of speed.csv are shown in."""
+
 WARMUP_STEPS = 2
 """Of a bidirectional row, whose forwards are all alike."""
 
@@ -37,8 +40,15 @@ class SpeedRow(Sampling):
 
 
 def load_speed(config_dir: Path = CONFIG_DIR) -> dict[str, SpeedRow]:
-    """Rows of speed.csv. Raises ReproError naming line, column and value of what is wrong."""
-    return load_rows(Path(config_dir) / "speed.csv", SpeedRow, "row")
+    """Rows of speed.csv. Raises ReproError naming the row and the value of what is wrong."""
+    rows, engines = load_rows(Path(config_dir) / "speed.csv", SpeedRow, "row"), load_engines(config_dir)
+    for name, row in rows.items():
+        unknown = [table for table in row.tables.split(";") if table not in TABLES]
+        if unknown:
+            raise ReproError(f"speed.csv: row {name!r} is of {unknown[0]!r}: choose of {', '.join(TABLES)}")
+        if row.engine not in (None, *engines):
+            raise ReproError(f"speed.csv: row {name!r} has engine {row.engine!r}: engines.csv has {', '.join(engines)}")
+    return rows
 
 
 def rows_of(tables: list[str], names: list[str] | None = None, config_dir: Path = CONFIG_DIR) -> list[SpeedRow]:
