@@ -4,6 +4,7 @@ Every iteration draws from its own generator, seeded by (seed, iteration); so a 
 and restarted repeats exactly what the uninterrupted run would have done.
 """
 
+import hashlib
 import io
 import math
 import shutil
@@ -27,9 +28,16 @@ from repro.training import distributed
 from repro.training.journal import LOG, RUN, Journal
 from repro.training.optimizer import Optimizer
 
+KEPT = ("state*", LOG, RUN)
+"""What a stage's folder has of a training, as patterns."""
+
 
 class OtherTraining(ReproError):
-    """A state is there, whole, but not of this training."""
+    """A state is there, whole, but of another training, whose `Task.config` is `config`."""
+
+    def __init__(self, told: str, config: str):
+        super().__init__(told)
+        self.config = config
 
 
 @dataclass
@@ -56,7 +64,8 @@ class Task:
         if config != self.config:
             raise OtherTraining(
                 f"training state {state} belongs to another configuration, to another seed, or to a stage that started "
-                "from other checkpoints; delete it to start over, or add --restart, which keeps it in earlier/"
+                "from other checkpoints; delete it to start over, or add --restart, which keeps it in earlier/",
+                config,
             )
 
 
@@ -154,14 +163,36 @@ class Piece:
     restart: bool = False
 
 
-def set_aside(folder: Path) -> None:
-    """Move the state and the journal to `earlier/`; what was there before goes."""
-    earlier = folder / "earlier"
-    shutil.rmtree(earlier, ignore_errors=True)
-    earlier.mkdir()
-    for path in [*folder.glob("state*"), folder / LOG, folder / RUN]:
-        if path.exists():
-            path.replace(earlier / path.name)
+def _aside(folder: Path, config: str) -> Path:
+    """Where the state of a training with this `Task.config` waits while the folder is another's."""
+    return folder / "earlier" / hashlib.sha256(config.encode()).hexdigest()[:12]
+
+
+def _move(source: Path, target: Path) -> None:
+    """State and journal; what `target` has of them goes."""
+    target.mkdir(parents=True, exist_ok=True)
+    for old in [path for pattern in KEPT for path in target.glob(pattern)]:
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for path in [path for pattern in KEPT for path in source.glob(pattern)]:
+        path.replace(target / path.name)
+
+
+def _begin(task: Task, folder: Path, device, restart: bool) -> tuple[State | distributed.ShardedState, int, float]:
+    """The state, and how far it is. With `restart` one of another training is set aside, and what was set aside of
+    this one comes back: a setting that is changed and changed back loses nothing. One process only."""
+    state, mine = state_of(task, folder), _aside(folder, task.config)
+    try:
+        start, before = state.load(task, device)
+    except OtherTraining as other:
+        if not restart:
+            raise
+        _move(folder, _aside(folder, other.config))
+        start, before = 0, 0.0
+    if restart and not start and mine.is_dir():
+        _move(mine, folder)
+        state = state_of(task, folder)
+        start, before = state.load(task, device)
+    return state, start, before
 
 
 def run(
@@ -179,7 +210,7 @@ def run(
 
     `folder` receives the state (resumed from when present), and the journal's `log.jsonl` and `run.json`.
     `sources` are the hashes of the checkpoints that the stage starts from, by name: the state of a stage that
-    started from others, or from another seed, is refused, or with `restart` set aside in `earlier/`.
+    started from others, or from another seed, is refused, or with `restart` set aside in `earlier/` (`_begin`).
     Of several processes, the first one locks the folder and writes the journal, with means over all.
     Raises ReproError on a non-finite loss, a full disk, or a folder that cannot be written or that
     another process is using, leaving the last checkpoint as it was.
@@ -192,16 +223,7 @@ def run(
 
 
 def _run(task: Task, fit: Fit, folder: Path, seed: int, device, max_seconds: float | None, restart: bool) -> bool:
-    state, leads = state_of(task, folder), distributed.rank() == 0
-    try:
-        start, before = state.load(task, device)
-    except OtherTraining:
-        if not restart:
-            raise
-        with distributed.leader_first():
-            if leads:
-                set_aside(folder)
-        start, before = 0, 0.0
+    (state, start, before), leads = _begin(task, folder, device, restart), distributed.rank() == 0
     if start == fit.iterations:
         return True
     journal = Journal(folder, start, stage=task.name, seed=seed, fit=fit, device=device) if leads else None

@@ -55,7 +55,7 @@ def train(
         typer.Option(
             "--restart",
             help="where the state in WORK is of other settings, another seed or other checkpoints, move it to earlier/ "
-            "beside it and start over",
+            "beside it and start over, or go on with what was moved there of this one",
         ),
     ] = False,
 ):
@@ -74,6 +74,8 @@ def train(
     config = load_profile(profile)
     if distributed.launched() and stage is not Stage.student:
         raise ReproError(f"stage {stage} is trained by one process: start it without torchrun")
+    if distributed.launched() and restart:
+        raise ReproError("--restart is for one process: under torchrun delete the state that is in the way")
     match stage:
         case Stage.judge:
             from repro.training.judge import train_judge as function

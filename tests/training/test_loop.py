@@ -74,13 +74,19 @@ def test_a_finished_stage_from_another_start_is_not_taken_for_this_one(tmp_path,
     assert run(task(), FIT, tmp_path, **start) and run(task(), FIT, tmp_path, **start)
     with pytest.raises(ReproError, match=r"state\.pt belongs to .*another seed, or .*other checkpoints; delete it"):
         run(task(), FIT, tmp_path, **start | other)
-    first = (tmp_path / "state.pt").read_bytes()
+    first, log = ((tmp_path / name).read_bytes() for name in ("state.pt", LOG))
     anew = task()
     assert run(anew, FIT, tmp_path, **start | other, restart=True)
-    assert (tmp_path / "earlier" / "state.pt").read_bytes() == first != (tmp_path / "state.pt").read_bytes()
+    assert [p.read_bytes() for p in tmp_path.glob("earlier/*/state.pt")] == [first]
     run(fresh := task(), FIT, tmp_path / "fresh", **start | other)
     assert_same(anew, fresh)
     assert len(read_log(tmp_path / LOG)) == FIT.iterations
+    for nothing_begun in (True, False):
+        if nothing_begun:
+            (tmp_path / "state.pt").unlink()
+        assert run(task(), FIT, tmp_path, **start, restart=True)
+        assert [(tmp_path / name).read_bytes() for name in ("state.pt", LOG)] == [first, log]
+        assert run(task(), FIT, tmp_path, **start | other, restart=True)
 
 
 def test_state_of_another_network_is_one_clear_error(tmp_path):
