@@ -112,7 +112,7 @@ def keyed(rows: Iterable[Record], where: str | Path) -> Keyed:
 
 def read_of(profile: str, path: Path, target: str) -> list[Record]:
     """Those of one profile. Raises ReproError where there are others or none."""
-    rows = read(path, target)
+    rows = read(path, f"snakemake --cores all {target}")
     held = sorted({r.profile for r in rows})
     if held != [profile]:
         raise ReproError(

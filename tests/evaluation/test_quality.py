@@ -58,7 +58,7 @@ def folder(tmp_path, smoke, judge, clips, monkeypatch):
     row = load_runs()["diagonal_4322222"]
     monkeypatch.setattr(quality, "sample", lambda *_: (clips[:6], {"forwards": 17, "paper_nfe": 34}))
     weights.save(tmp_path / "judge.safetensors", judge, {})
-    weights.save(tmp_path / "prompts.safetensors", {"text": torch.zeros(6, 1, 1)}, {"captions": CAPTIONS[:6]})
+    weights.save(tmp_path / "prompts.safetensors", {"text": torch.zeros(6, 32, 32)}, {"captions": CAPTIONS[:6]})
     features = torch.from_numpy(quality.judge_clips(judge, clips, CAPTIONS, "test", "cpu")[1])
     weights.save(tmp_path / "real.safetensors", {"features": features}, {}, dtype=None)
     for name in (f"{row.student}-s0", "tiny", "text_encoder"):
